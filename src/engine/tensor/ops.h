@@ -1,0 +1,138 @@
+/* The op set: the words that CLIP, T5, the VAE and the transformer are written in. Each op is one fused pass over
+ * tensors; its shapes stand beside it. Where the numbers are computed, and in which precision, is decided below
+ * (kernels/), never in a model.
+ *
+ * Ops do not return a status. A kx_ops that has failed, was cancelled or only measures (dry) does nothing more:
+ * each op returns at once. So model code reads as formulas, and its caller asks kx_ops_status once at the end:
+ *
+ *     kx_op_norm_modulate(ops, &x, shift, scale, 1e-6f, &y);
+ *     kx_op_linear(ops, &y, &block->up, KX_EPILOGUE_GELU_TANH, NULL, &hidden);
+ *     kx_op_linear(ops, &hidden, &block->down, KX_EPILOGUE_GATED_ADD, gate, &x);     // x += gate * (W hidden + b)
+ *
+ * Every op gives the same bytes for any number of threads.
+ */
+#pragma once
+
+#include "base/pool.h"
+#include "engine/tensor/scratch.h"
+#include "engine/tensor/tensor.h"
+#include "engine/tensor/weight.h"
+
+struct kx_kernels; /* kernels/kernels.h */
+
+typedef struct kx_ops {
+    const struct kx_kernels *kernels;
+    kx_pool *pool;
+    kx_scratch *scratch;
+    bool dry;              /* measure memory and count operations, compute nothing */
+    uint64_t flops;        /* floating point operations asked for so far (multiply and add count as two) */
+    int (*cancelled)(void *user); /* polled by every op; may be NULL */
+    void *cancelled_user;
+    /* Told about named intermediate tensors, for dumps and tests; may be NULL. Never called when dry. */
+    void (*trace)(void *user, const char *name, const kx_tensor *tensor);
+    void *trace_user;
+    kx_error error;        /* the first failure; status KX_OK while all is well */
+} kx_ops;
+
+/* True when nothing should be computed: dry, failed or cancelled (polls `cancelled`). */
+bool kx_ops_idle(kx_ops *ops);
+/* KX_OK, or the failure, copied into *err. */
+kx_status kx_ops_status(const kx_ops *ops, kx_error *err);
+/* Reports "double.0.img" (printf-style) when someone listens. */
+__attribute__((format(printf, 3, 4))) void kx_ops_trace(kx_ops *ops, const kx_tensor *tensor, const char *format, ...);
+
+/* Uninitialised activations from the scratch. */
+kx_tensor kx_ops_take(kx_ops *ops, const char *name, int64_t rows, int64_t cols);
+kx_tensor kx_ops_take_map(kx_ops *ops, const char *name, int64_t height, int64_t width, int64_t channels);
+kx_scratch_mark kx_ops_mark(const kx_ops *ops);
+void kx_ops_release(kx_ops *ops, kx_scratch_mark mark);
+
+/* y = W x + b. W (N,K); b (N) or NULL. */
+typedef struct kx_linear {
+    kx_weight weight;
+    const float *bias;
+} kx_linear;
+
+/* W (N,C,k,k), k 1 or 3; b (N) or NULL. A rank 2 weight (N,C) is a 1x1 convolution. */
+typedef struct kx_conv {
+    kx_weight weight;
+    const float *bias;
+} kx_conv;
+
+typedef enum kx_epilogue {
+    KX_EPILOGUE_STORE = 0,  /* y = r              (r = W x + b) */
+    KX_EPILOGUE_GELU_TANH,  /* y = gelu_tanh(r)   0.5 r (1 + tanh(sqrt(2/pi) (r + 0.044715 r^3))) */
+    KX_EPILOGUE_QUICK_GELU, /* y = r sigmoid(1.702 r) */
+    KX_EPILOGUE_SILU,       /* y = r sigmoid(r) */
+    KX_EPILOGUE_ADD,        /* y += r */
+    KX_EPILOGUE_GATED_ADD,  /* y += gate * r      gate (N) */
+    KX_EPILOGUE_MULTIPLY,   /* y *= r */
+} kx_epilogue;
+
+/* x (T,K), W (N,K) -> y (T,N). x and y must not overlap. The sum over K has a fixed order. */
+void kx_op_linear(kx_ops *ops, const kx_tensor *x, const kx_linear *linear, kx_epilogue epilogue,
+                  const float *gate, kx_tensor *y);
+
+/* y = (1 + scale) * LN(x) + shift.  x (T,h), shift, scale (h) -> y (T,h); LN without affine parameters, biased variance. */
+void kx_op_norm_modulate(kx_ops *ops, const kx_tensor *x, const float *shift, const float *scale, float eps,
+                         kx_tensor *y);
+/* y = weight * LN(x) + bias.  weight, bias (h). y may be x. */
+void kx_op_layer_norm(kx_ops *ops, const kx_tensor *x, const float *weight, const float *bias, float eps,
+                      kx_tensor *y);
+/* y = weight * x / sqrt(mean(x^2) + eps).  weight (h). y may be x. */
+void kx_op_rms_norm(kx_ops *ops, const kx_tensor *x, const float *weight, float eps, kx_tensor *y);
+
+/* In place, for each row and head: RMS norm over head_dim with scale (head_dim), then rotation of adjacent pairs:
+ * (a,b) -> (a cos - b sin, a sin + b cos).  x (T, heads*head_dim); cos, sin (T, head_dim/2) f32. */
+void kx_op_head_norm_rope(kx_ops *ops, kx_tensor *x, int64_t head_dim, const float *scale, float eps,
+                          const kx_tensor *cosines, const kx_tensor *sines);
+
+typedef struct kx_attention {
+    int64_t heads;
+    int64_t head_dim;
+    float scale;             /* of Q K^T */
+    bool causal;             /* query i sees keys 0..i (query and key rows start at the same position) */
+    const float *distance_bias; /* [heads][2*keys-1], added to the scaled score: entry k - q + keys - 1; or NULL */
+} kx_attention;
+
+/* softmax(scale Q K^T + bias) V for each head, streaming: no (queries x keys) matrix is ever held.
+ * q (Tq, heads*head_dim), k and v (Tk, heads*head_dim) -> out (Tq, heads*head_dim). out may be q itself (same view). */
+void kx_op_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor *q, const kx_tensor *k,
+                     const kx_tensor *v, kx_tensor *out);
+
+/* y row t = table row ids[t].  table (V,h), ids (T) each in [0,V) -> y (T,h). */
+void kx_op_embed(kx_ops *ops, const kx_weight *table, const int32_t *ids, kx_tensor *y);
+/* y += x.  Same shapes. */
+void kx_op_add(kx_ops *ops, const kx_tensor *x, kx_tensor *y);
+/* y = silu(x). y may be x. */
+void kx_op_silu(kx_ops *ops, const kx_tensor *x, kx_tensor *y);
+/* y = x. Same shapes, any strides. */
+void kx_op_copy(kx_ops *ops, const kx_tensor *x, kx_tensor *y);
+
+/* Group norm as an affine map per channel, so that whoever reads x next can apply it on the fly.
+ * x (H,W,C), weight, bias (C) -> scale, shift (C): GN(x)[.,c] = scale[c] x[.,c] + shift[c]. Statistics are two-pass
+ * with double sums (near-black pictures need it). scale and shift: C floats each, from kx_ops_take. */
+void kx_op_group_norm_affine(kx_ops *ops, const kx_tensor *x, int64_t groups, float eps, const float *weight,
+                             const float *bias, kx_tensor *scale, kx_tensor *shift);
+/* y = scale x + shift per channel. y may be x. */
+void kx_op_affine(kx_ops *ops, const kx_tensor *x, const kx_tensor *scale, const kx_tensor *shift, kx_tensor *y);
+
+typedef enum kx_conv_mode {
+    KX_CONV_SAME = 0, /* stride 1, k/2 zeros around: (H,W) -> (H,W) */
+    KX_CONV_DOWN,     /* stride 2, one zero right and below: (H,W) -> (H/2,W/2), k = 3, H and W even */
+    KX_CONV_UP,       /* nearest x2 first, then SAME: (H,W) -> (2H,2W) */
+} kx_conv_mode;
+
+/* What is applied to x on its way into a convolution; zero padding comes after it. */
+typedef struct kx_conv_input {
+    const kx_tensor *scale, *shift; /* per channel (C), or NULL, NULL */
+    bool silu;
+} kx_conv_input;
+
+/* Convolution, channels last, as an implicit matrix product. x (H,W,C) -> y (H',W',N); add: y += result.
+ * input may be NULL. x and y must not overlap. */
+void kx_op_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *input, const kx_conv *conv, kx_conv_mode mode,
+                bool add, kx_tensor *y);
+
+/* Fails (KX_ERR_MODEL) when x holds a NaN or an infinity: "denoise, step 3: the velocity is not finite". */
+void kx_op_check_finite(kx_ops *ops, const kx_tensor *x, const char *what);
