@@ -5,12 +5,12 @@
 
 #include <string.h>
 
-kx_status kx_json_text_load(json_t **out, const char *text, size_t bytes, const char *what, kx_status blame,
-                            kx_error *err)
+static kx_status load_text(json_t **out, const char *text, size_t bytes, size_t flags, const char *what,
+                           kx_status blame, kx_error *err)
 {
     kx_status status = KX_OK;
     json_error_t broken;
-    *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &broken);
+    *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | flags, &broken);
     if (*out == NULL) {
         KX_FAIL_IF(json_error_code(&broken) == json_error_out_of_memory, err, KX_ERR_MEMORY,
                    "%s: out of memory for %zu bytes of JSON", what, bytes);
@@ -23,6 +23,28 @@ kx_status kx_json_text_load(json_t **out, const char *text, size_t bytes, const 
     }
 out:
     return status;
+}
+
+kx_status kx_json_text_load(json_t **out, const char *text, size_t bytes, const char *what, kx_status blame,
+                            kx_error *err)
+{
+    return load_text(out, text, bytes, 0, what, blame, err);
+}
+
+kx_status kx_json_text_load_reals(json_t **out, const char *text, size_t bytes, const char *what,
+                                  kx_status blame, kx_error *err)
+{
+    return load_text(out, text, bytes, JSON_DECODE_INT_AS_REAL, what, blame, err);
+}
+
+const char *kx_json_kind(const json_t *value)
+{
+    static const char *const kinds[] = {
+        [JSON_OBJECT] = "an object",   [JSON_ARRAY] = "an array", [JSON_STRING] = "a string",
+        [JSON_INTEGER] = "an integer", [JSON_REAL] = "a real",    [JSON_TRUE] = "true",
+        [JSON_FALSE] = "false",        [JSON_NULL] = "null",
+    };
+    return value == NULL ? "nothing" : kinds[json_typeof(value)];
 }
 
 kx_status kx_json_file_load(json_t **out, const char *path, size_t cap_bytes, kx_status blame, kx_error *err)

@@ -23,3 +23,11 @@ kx_status kx_json_file_load(json_t **out, const char *path, size_t cap_bytes, kx
 /* `what` stands in front of error sentences in place of the path. */
 kx_status kx_json_text_load(json_t **out, const char *text, size_t bytes, const char *what, kx_status blame,
                             kx_error *err);
+
+/* The same with every number read as a real: for files that hold integers beyond 64 bits, such as the
+ * 1000000000000000019884624838656 that stands for "no limit" in tokenizer configurations. */
+kx_status kx_json_text_load_reals(json_t **out, const char *text, size_t bytes, const char *what,
+                                  kx_status blame, kx_error *err);
+
+/* What `value` is, for sentences: "an object", "a string", ...; NULL is "nothing". */
+const char *kx_json_kind(const json_t *value);

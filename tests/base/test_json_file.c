@@ -79,6 +79,21 @@ static void a_file_over_the_cap_is_refused(void **state)
                      KX_ERR_MODEL);
 }
 
+static void integers_beyond_64_bits_need_the_reals(void **state)
+{
+    (void)state;
+    kx_error err = {0};
+    const char *text = "{\"model_max_length\": 1000000000000000019884624838656, \"k\": 3}";
+    json_t *root = NULL;
+    assert_refused(text, "too big integer");
+    assert_ok(kx_json_text_load_reals(&root, text, strlen(text), "the text", KX_ERR_MODEL, &err));
+    assert_true(json_real_value(json_object_get(root, "model_max_length")) > 1e29);
+    assert_true(json_real_value(json_object_get(root, "k")) == 3.0);
+    assert_string_equal(kx_json_kind(root), "an object");
+    assert_string_equal(kx_json_kind(NULL), "nothing");
+    json_decref(root);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -86,6 +101,7 @@ int main(void)
         cmocka_unit_test(broken_json_names_the_line),
         cmocka_unit_test(a_key_that_stands_twice_is_refused),
         cmocka_unit_test(deep_nesting_is_refused),
+        cmocka_unit_test(integers_beyond_64_bits_need_the_reals),
         cmocka_unit_test(a_file_over_the_cap_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
