@@ -11,6 +11,8 @@
 #define KX_LIMIT_PICTURE_BYTES     (256u << 20)           /* an encoded input picture */
 #define KX_LIMIT_PICTURE_SIDE_PX   32768                  /* a side of an input picture */
 #define KX_LIMIT_PICTURE_PIXELS    (100u * 1000u * 1000u) /* width x height of an input picture */
+#define KX_LIMIT_PROFILE_BYTES     (16u << 20)            /* an embedded colour profile; a larger one is left aside */
+#define KX_LIMIT_JPEG_SCANS        200                    /* scans of a progressive JPEG */
 #define KX_LIMIT_HEADER_BYTES      (100u * 1000u * 1000u) /* JSON header of a safetensors file */
 #define KX_LIMIT_TENSORS           65536                  /* tensors of one safetensors file */
 #define KX_LIMIT_TENSOR_NAME_BYTES 256
