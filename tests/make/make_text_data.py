@@ -66,7 +66,7 @@ T5 = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0), ("a", -3.
 
 def t5(normalizer):
     metaspace = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": True}
-    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [dict(token(T5[i][0]), id=i) for i in range(3)] + [dict(token("<extra>"), id=20)],
+    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [dict(token(T5[i][0]), id=i) for i in range(3)] + [dict(token("<extra>"), id=16)],
             "normalizer": normalizer, "pre_tokenizer": metaspace,
             "post_processor": {"type": "TemplateProcessing",
                                "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}],

@@ -295,7 +295,7 @@ static void a_charsmap_that_lies_is_refused(void **state)
     } changes[] = {
         {10, 0x80000000u | 5000, "points outside"},
         {10, 0xffffffffu, "points outside"},
-        {256 ^ 'A', 'A' | 0x100 | 0xfffffc00u, "points outside"}, /* the leaf lies outside */
+        {256 ^ 'A', 'A' | 0x100 | 0x7ffffc00u, "points outside"}, /* the leaf lies outside */
         {0, 0xfffffe00u, NULL},                                   /* so do the root's children */
         {0, 0, NULL},
         {256 ^ 'A', 'A', NULL},
