@@ -20,7 +20,8 @@ kx_status kx_bytes_grow(kx_bytes *bytes, size_t size, uint8_t **where, kx_error 
         bytes->data = data;
         bytes->room = room;
     }
-    if (where != NULL) *where = bytes->data + bytes->size;
+    /* Nothing asked of an empty buffer: there is no address yet. */
+    if (where != NULL) *where = bytes->data == NULL ? NULL : bytes->data + bytes->size;
     bytes->size = needed;
 out:
     return status;
