@@ -65,8 +65,8 @@ static void every_reference_prompt_gives_its_ids(void **state)
         assert_int_equal(count.used + count.cut, whole);
         assert_int_equal(count.used, whole < MAX_TOKENS ? whole : MAX_TOKENS);
         size_t eot = (size_t)json_integer_value(json_object_get(row, "clip_eot_pos"));
-        assert_int_equal(kx_clip_pooled_position(ids, MAX_TOKENS, 2), eot);
-        assert_int_equal(kx_clip_pooled_position(ids, MAX_TOKENS, 49407), eot);
+        assert_int_equal(kx_clip_tokenizer_pooled_position(ids, MAX_TOKENS, 2), eot);
+        assert_int_equal(kx_clip_tokenizer_pooled_position(ids, MAX_TOKENS, 49407), eot);
         rows++;
     }
     assert_true(rows >= 98);
@@ -117,9 +117,9 @@ static void special_tokens_in_a_prompt_are_ids(void **state)
     kx_clip_tokenizer *clip = open_folder(test_source_path("tests/data/text/clip-bytes"));
     assert_tokens(clip, "a<|endoftext|>b", TOKENS(320, 513, 321));
     encode(clip, "a<|endoftext|>b", ids);
-    assert_int_equal(kx_clip_pooled_position(ids, MAX_TOKENS, 513), 2);
-    assert_int_equal(kx_clip_pooled_position(ids, MAX_TOKENS, 2), 2);
-    assert_int_equal(kx_clip_pooled_position(ids, MAX_TOKENS, 9999), 0);
+    assert_int_equal(kx_clip_tokenizer_pooled_position(ids, MAX_TOKENS, 513), 2);
+    assert_int_equal(kx_clip_tokenizer_pooled_position(ids, MAX_TOKENS, 2), 2);
+    assert_int_equal(kx_clip_tokenizer_pooled_position(ids, MAX_TOKENS, 9999), 0);
     encode(clip, "<|ENDOFTEXT|>", ids); /* only the exact words are */
     assert_int_equal(ids[1], '<' - 33);
     kx_clip_tokenizer_close(clip);

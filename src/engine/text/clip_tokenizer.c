@@ -142,7 +142,7 @@ out:
     return status;
 }
 
-size_t kx_clip_pooled_position(const int32_t *ids, size_t count, int32_t config_eos_id)
+size_t kx_clip_tokenizer_pooled_position(const int32_t *ids, size_t count, int32_t config_eos_id)
 {
     enum { OLD_CONFIG_EOS_ID = 2 };
     size_t largest = 0;

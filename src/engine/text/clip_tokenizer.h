@@ -44,7 +44,7 @@ kx_status kx_clip_tokenizer_encode(const kx_clip_tokenizer *tokenizer, const cha
 /* Where the text model's pooled vector is taken: with config_eos_id 2 (old configurations, where it is wrong)
  * the place of the first largest id, else the first place that holds config_eos_id, 0 when none does. ids
  * (count), count >= 1. */
-size_t kx_clip_pooled_position(const int32_t *ids, size_t count, int32_t config_eos_id);
+size_t kx_clip_tokenizer_pooled_position(const int32_t *ids, size_t count, int32_t config_eos_id);
 
 size_t kx_clip_tokenizer_bytes(const kx_clip_tokenizer *tokenizer);           /* of memory that it holds */
 size_t kx_clip_tokenizer_vocabulary_size(const kx_clip_tokenizer *tokenizer); /* pieces and added tokens */
