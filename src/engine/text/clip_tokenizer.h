@@ -14,7 +14,11 @@
  * marked "normalized" are looked for after the lower case. The ids are those of CLIPTokenizerFast
  * (specification 3.4).
  *
- * Read only once open: threads may share it. */
+ * Read only once open: threads may share it.
+ *
+ * NFC uses the Unicode 15 tables of utf8proc; the reference library's are older. The ids differ only where a
+ * combining mark that is newer than its tables (such as U+0D3B or U+089A) stands in a row of marks that is
+ * out of canonical order. */
 #pragma once
 
 #include "engine/text/tokenizer_files.h"
