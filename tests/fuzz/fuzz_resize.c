@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 6) return 0;
     int width = data[0] + 1, height = data[1] + 1;
-    int new_width = (data[2] | data[3] << 8) % 1500, new_height = (data[4] | data[5] << 8) % 1500;
+    int new_width = (data[2] | data[3] << 8) % 300, new_height = (data[4] | data[5] << 8) % 300;
     kx_picture in = make_picture(width, height, data + 6, size - 6), out, cropped, stitched;
     kx_error err = {0};
     bool valid = new_width > 0 && new_height > 0;

@@ -138,7 +138,7 @@ static bool may_be_cut(const char *name, size_t cut, size_t bytes)
 
 static void check_cuts(const char *name, const uint8_t *data, size_t bytes)
 {
-    size_t step = strncmp(name, "icc_", 4) == 0 ? 7 : 1;
+    size_t step = strncmp(name, "icc_", 4) == 0 ? 41 : 1;
     for (size_t cut = 0; cut < bytes; cut += step) {
         uint8_t *copy = malloc(cut + 1); /* its own block: the sanitizer sees reads past the end */
         memcpy(copy, data, cut);
@@ -154,14 +154,14 @@ static void check_cuts(const char *name, const uint8_t *data, size_t bytes)
     }
 }
 
-/* Every byte (of files with a profile every 31st: setting up its conversion takes milliseconds), set to
+/* Every byte (of files with a profile every 97th: setting up its conversion takes milliseconds), set to
  * values that break counts and sizes: any status, as long as nothing breaks. */
 static void check_changes(const char *name, const uint8_t *data, size_t bytes)
 {
     static const uint8_t values[] = {0, 0x7f, 0xff};
     kx_picture_limits limits = kx_picture_limits_default();
     limits.pixels = 1u << 20;
-    size_t step = strncmp(name, "icc_", 4) == 0 ? 31 : 1;
+    size_t step = strncmp(name, "icc_", 4) == 0 ? 97 : 1;
     for (size_t at = 0; at < bytes; at += step)
         for (size_t v = 0; v < sizeof values; v++) {
             uint8_t *copy = malloc(bytes);
