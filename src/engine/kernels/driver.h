@@ -1,0 +1,68 @@
+/* What the drivers of the ops (ops_*.c) share: scratch, chunks that stop on cancel, and small arithmetic. */
+#pragma once
+
+#include "engine/kernels/kernels.h"
+#include "engine/tensor/ops.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <string.h>
+
+/* A long op asks its caller's `cancelled` between chunks. Only worker 0, which is the caller's own thread,
+ * asks; it tells the others through `stop`. */
+typedef struct kx_guard {
+    kx_ops *ops;
+    atomic_bool stop;
+} kx_guard;
+
+bool kx_guard_stopped(kx_guard *guard, size_t worker);
+/* kx_pool_run; afterwards, if the guard was stopped, the op set carries KX_ERR_CANCELLED. */
+void kx_guard_run(kx_guard *guard, int64_t chunks, kx_pool_work *work, void *arguments);
+
+/* Bytes of an op's own scratch, given back with kx_ops_release. NULL when dry or failed. */
+void *kx_driver_take(kx_ops *ops, const char *name, int64_t bytes);
+/* One piece of `bytes` for each worker; piece of worker w: base + w * kx_driver_piece(bytes). */
+void *kx_driver_take_workers(kx_ops *ops, const char *name, int64_t bytes);
+
+static inline int64_t kx_min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t kx_max(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline int64_t kx_ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static inline int64_t kx_round_up(int64_t a, int64_t step)
+{
+    return kx_ceil_div(a, step) * step;
+}
+
+/* `total` cut into equal parts of at most `most`, each a multiple of `step`: the size of a part. */
+static inline int64_t kx_even_part(int64_t total, int64_t most, int64_t step)
+{
+    if (total <= 0) return step;
+    return kx_round_up(kx_ceil_div(total, kx_ceil_div(total, most)), step);
+}
+
+static inline int64_t kx_driver_piece(int64_t bytes)
+{
+    return kx_round_up(bytes, KX_SCRATCH_ALIGN);
+}
+
+static inline bool kx_driver_failed(const kx_ops *ops)
+{
+    return ops->error.status != KX_OK;
+}
+
+/* The width of the panel that starts at column `first` of `cols`. */
+static inline int64_t kx_panel_width(const kx_kernels *kernels, int64_t first, int64_t cols)
+{
+    return kx_min(kernels->tile_cols, kx_round_up(cols - first, kernels->lanes));
+}

@@ -1,0 +1,92 @@
+/* The table of kernels: the inner loops that ops.h is computed with.
+ *
+ *     const kx_kernels *kernels = NULL;
+ *     KX_TRY(kx_kernels_choose("auto", &kernels, err));    // what this processor can do, found at run time
+ *     kx_ops ops = {.kernels = kernels, .pool = pool, .scratch = &scratch};
+ *
+ * There is one constant table for each instruction set. portable/ is the definition; every entry of another
+ * set is tested against it. Kernels know nothing of threads, tensors or files: addresses, counts and strides
+ * (in elements) come in, and nothing beyond them is read or written. They never allocate. What they do is
+ * deterministic: an element of the result depends on its own operands only, never on its place in a block; so
+ * the drivers (ops_*.c) are free to cut the work as the number of threads suggests.
+ *
+ * Later precisions (bf16, int8) add their own entries beside those of f32; a set that lacks one leaves it
+ * NULL.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "engine/tensor/dtype.h"
+#include "engine/tensor/ops.h"
+
+enum {
+    KX_KERNELS_MAX_LANES = 16, /* no set has more */
+    KX_DOT_ROWS_MAX = 8,       /* rows of x that `dots` takes */
+};
+
+typedef struct kx_kernels {
+    const char *name;
+
+    /* ---- Products -----------------------------------------------------------------------------------------
+     * A *panel* holds `width` columns of the right matrix for `depth` steps of the sum: b[k*width + j]. width
+     * is a multiple of `lanes`, at most tile_cols; missing columns are zeros. */
+    int64_t lanes;
+    int64_t tile_rows, tile_cols; /* most rows and columns of one call of `tile` */
+    int64_t depth_block; /* the sum over K is taken in blocks of this many, each from zero, added in order */
+    int64_t copy_rows;   /* rows of the left matrix that are copied together */
+    int64_t block_cols;  /* columns that one worker packs at a time: block_cols x depth_block stays in L2 */
+
+    /* a (rows, depth), b a panel of `width` -> c (rows, width): c = a b, or c += a b. */
+    void (*tile)(int64_t rows, int64_t width, int64_t depth, const float *a, int64_t a_stride, const float *b,
+                 bool add, float *c, int64_t c_stride);
+    /* x (rows, depth), rows <= lanes -> y[k*y_stride + r] = x[r*x_stride + k]; zeros for rows <= r < lanes.
+     */
+    void (*transpose)(int64_t rows, int64_t depth, const float *x, int64_t x_stride, float *y,
+                      int64_t y_stride);
+    /* `count` elements of a weight type, at any address -> y = scale * value. */
+    void (*widen)(kx_dtype dtype, const void *x, int64_t count, float scale, float *y);
+    /* w (n), x (rows, n), rows <= KX_DOT_ROWS_MAX -> y[r] += w . x[r]. */
+    void (*dots)(int64_t rows, int64_t n, const float *w, const float *x, int64_t x_stride, float *y);
+
+    /* ---- Rows of n values --------------------------------------------------------------------------------
+     */
+
+    /* r (n), bias, gate (n) or NULL -> y (n); see kx_epilogue. y may be r. */
+    void (*epilogue)(kx_epilogue epilogue, int64_t n, const float *r, const float *bias, const float *gate,
+                     float *y);
+    /* y = factor x. y may be x. */
+    void (*scale)(int64_t n, const float *x, float factor, float *y);
+    /* y = scale x + shift, then SiLU if `silu`. scale, shift (n), or both NULL. y may be x. */
+    void (*affine)(int64_t n, const float *x, const float *scale, const float *shift, bool silu, float *y);
+    /* y = (mul + mul_offset) (x - mean) / sqrt(variance + eps) + add. mul, add (n). y may be x. */
+    void (*layer_norm)(int64_t n, const float *x, float eps, const float *mul, float mul_offset,
+                       const float *add, float *y);
+    /* y = weight x / sqrt(mean(x^2) + eps). y may be x. */
+    void (*rms_norm)(int64_t n, const float *x, float eps, const float *weight, float *y);
+    /* x (n), n even, in place: RMS norm with scale (n), then rotation of adjacent pairs. cosines, sines
+     * (n/2). */
+    void (*head_norm_rope)(int64_t n, float *x, float eps, const float *scale, const float *cosines,
+                           const float *sines);
+    /* One block of a streaming softmax. s (n) -> exp(s - m), m = max(*max, s); *max = m; *sum is scaled to
+     * the new maximum and grows by what was written. Returns exp(old max - m), the factor for what was summed
+     * so far. */
+    float (*softmax)(int64_t n, float *s, float *max, float *sum);
+    /* x (rows, n) -> sums (n) += x, or += (x - mean)^2 when mean (n) is given. */
+    void (*column_sums)(int64_t rows, int64_t n, const float *x, int64_t x_stride, const double *mean,
+                        double *sums);
+    /* No NaN and no infinity among x (n). */
+    bool (*all_finite)(int64_t n, const float *x);
+} kx_kernels;
+
+/* limit: NULL or "auto" for the best set that the processor has, or a set's name ("portable", "avx2",
+ * "avx512"). Errors: KX_ERR_INPUT, for an unknown name and for a set that the processor (or the system)
+ * lacks. */
+kx_status kx_kernels_choose(const char *limit, const kx_kernels **kernels, kx_error *err);
+
+/* What choose picks from: the sets of this architecture, the plainest first. */
+typedef struct kx_kernel_set {
+    const kx_kernels *kernels;
+    bool (*supported)(void);
+} kx_kernel_set;
+extern const kx_kernel_set kx_kernel_sets[];
+extern const size_t kx_kernel_set_count;

@@ -1,0 +1,196 @@
+/* Ops that treat each row by itself, and the norms over a row. */
+#include "engine/kernels/driver.h"
+
+enum { CHUNK_ELEMENTS = 64 * 1024 };
+
+typedef struct row_work row_work;
+struct row_work {
+    kx_guard guard;
+    const kx_kernels *kernels;
+    void (*row)(row_work *work, int64_t index);
+    const kx_tensor *x, *y;
+    const float *mul, *add; /* (cols) each, or NULL */
+    float mul_offset, eps;
+    const kx_tensor *cosines, *sines;
+    int64_t head_dim;
+    const kx_weight *table;
+    const int32_t *ids;
+    int64_t rows_per_chunk;
+    atomic_bool bad; /* check_finite found something */
+};
+
+static const float *x_row(const row_work *work, int64_t index)
+{
+    return kx_tensor_f32(work->x) + index * work->x->stride;
+}
+
+static float *y_row(const row_work *work, int64_t index)
+{
+    return kx_tensor_f32(work->y) + index * work->y->stride;
+}
+
+static void row_chunk(void *arguments, size_t chunk, size_t worker)
+{
+    row_work *work = arguments;
+    if (kx_guard_stopped(&work->guard, worker)) return;
+    int64_t first = (int64_t)chunk * work->rows_per_chunk;
+    int64_t end = kx_min(work->y->rows, first + work->rows_per_chunk);
+    for (int64_t index = first; index < end; index++) work->row(work, index);
+}
+
+static void run_rows(kx_ops *ops, row_work *work)
+{
+    assert(work->y->dtype == KX_F32 && (work->x == NULL || work->x->dtype == KX_F32));
+    if (kx_ops_idle(ops) || work->y->rows == 0) return;
+    work->guard.ops = ops;
+    work->kernels = ops->kernels;
+    work->rows_per_chunk = kx_max(1, CHUNK_ELEMENTS / kx_max(1, work->y->cols));
+    kx_guard_run(&work->guard, kx_ceil_div(work->y->rows, work->rows_per_chunk), row_chunk, work);
+}
+
+static bool same_shape(const kx_tensor *x, const kx_tensor *y)
+{
+    return x->rows == y->rows && x->cols == y->cols;
+}
+
+static void layer_norm_row(row_work *work, int64_t index)
+{
+    work->kernels->layer_norm(work->x->cols, x_row(work, index), work->eps, work->mul, work->mul_offset,
+                              work->add, y_row(work, index));
+}
+
+void kx_op_norm_modulate(kx_ops *ops, const kx_tensor *x, const float *shift, const float *scale, float eps,
+                         kx_tensor *y)
+{
+    assert(same_shape(x, y));
+    row_work work = {
+        .row = layer_norm_row, .x = x, .y = y, .mul = scale, .mul_offset = 1, .add = shift, .eps = eps};
+    run_rows(ops, &work);
+}
+
+void kx_op_layer_norm(kx_ops *ops, const kx_tensor *x, const float *weight, const float *bias, float eps,
+                      kx_tensor *y)
+{
+    assert(same_shape(x, y));
+    row_work work = {.row = layer_norm_row, .x = x, .y = y, .mul = weight, .add = bias, .eps = eps};
+    run_rows(ops, &work);
+}
+
+static void rms_norm_row(row_work *work, int64_t index)
+{
+    work->kernels->rms_norm(work->x->cols, x_row(work, index), work->eps, work->mul, y_row(work, index));
+}
+
+void kx_op_rms_norm(kx_ops *ops, const kx_tensor *x, const float *weight, float eps, kx_tensor *y)
+{
+    assert(same_shape(x, y));
+    row_work work = {.row = rms_norm_row, .x = x, .y = y, .mul = weight, .eps = eps};
+    run_rows(ops, &work);
+}
+
+static void head_norm_rope_row(row_work *work, int64_t index)
+{
+    const float *cosines = kx_tensor_f32(work->cosines) + index * work->cosines->stride;
+    const float *sines = kx_tensor_f32(work->sines) + index * work->sines->stride;
+    for (int64_t c = 0; c < work->y->cols; c += work->head_dim)
+        work->kernels->head_norm_rope(work->head_dim, y_row(work, index) + c, work->eps, work->mul, cosines,
+                                      sines);
+}
+
+void kx_op_head_norm_rope(kx_ops *ops, kx_tensor *x, int64_t head_dim, const float *scale, float eps,
+                          const kx_tensor *cosines, const kx_tensor *sines)
+{
+    assert(head_dim > 0 && head_dim % 2 == 0 && x->cols % head_dim == 0);
+    assert(cosines->rows == x->rows && cosines->cols == head_dim / 2 && same_shape(cosines, sines));
+    row_work work = {.row = head_norm_rope_row,
+                     .y = x,
+                     .mul = scale,
+                     .eps = eps,
+                     .cosines = cosines,
+                     .sines = sines,
+                     .head_dim = head_dim};
+    run_rows(ops, &work);
+}
+
+static void embed_row(row_work *work, int64_t index)
+{
+    kx_dtype dtype;
+    float scale;
+    const void *row = kx_weight_row(work->table, work->ids[index], &dtype, &scale);
+    work->kernels->widen(dtype, row, work->y->cols, scale, y_row(work, index));
+}
+
+void kx_op_embed(kx_ops *ops, const kx_weight *table, const int32_t *ids, kx_tensor *y)
+{
+    assert(kx_weight_cols(table) == y->cols);
+    if (!ops->dry && !kx_driver_failed(ops))
+        for (int64_t t = 0; t < y->rows; t++) assert(ids[t] >= 0 && ids[t] < kx_weight_rows(table));
+    row_work work = {.row = embed_row, .y = y, .table = table, .ids = ids};
+    run_rows(ops, &work);
+}
+
+static void add_row(row_work *work, int64_t index)
+{
+    work->kernels->epilogue(KX_EPILOGUE_ADD, work->x->cols, x_row(work, index), NULL, NULL,
+                            y_row(work, index));
+}
+
+void kx_op_add(kx_ops *ops, const kx_tensor *x, kx_tensor *y)
+{
+    assert(same_shape(x, y));
+    row_work work = {.row = add_row, .x = x, .y = y};
+    run_rows(ops, &work);
+}
+
+static void silu_row(row_work *work, int64_t index)
+{
+    work->kernels->epilogue(KX_EPILOGUE_SILU, work->x->cols, x_row(work, index), NULL, NULL,
+                            y_row(work, index));
+}
+
+void kx_op_silu(kx_ops *ops, const kx_tensor *x, kx_tensor *y)
+{
+    assert(same_shape(x, y));
+    row_work work = {.row = silu_row, .x = x, .y = y};
+    run_rows(ops, &work);
+}
+
+static void copy_row(row_work *work, int64_t index)
+{
+    memcpy(y_row(work, index), x_row(work, index), (size_t)work->x->cols * sizeof(float));
+}
+
+void kx_op_copy(kx_ops *ops, const kx_tensor *x, kx_tensor *y)
+{
+    assert(same_shape(x, y));
+    row_work work = {.row = copy_row, .x = x, .y = y};
+    run_rows(ops, &work);
+}
+
+static void affine_row(row_work *work, int64_t index)
+{
+    work->kernels->affine(work->x->cols, x_row(work, index), work->mul, work->add, false, y_row(work, index));
+}
+
+void kx_op_affine(kx_ops *ops, const kx_tensor *x, const kx_tensor *scale, const kx_tensor *shift,
+                  kx_tensor *y)
+{
+    assert(same_shape(x, y) && scale->cols == x->cols && shift->cols == x->cols);
+    row_work work = {
+        .row = affine_row, .x = x, .y = y, .mul = kx_tensor_f32(scale), .add = kx_tensor_f32(shift)};
+    run_rows(ops, &work);
+}
+
+static void finite_row(row_work *work, int64_t index)
+{
+    if (work->kernels->all_finite(work->y->cols, y_row(work, index))) return;
+    atomic_store_explicit(&work->bad, true, memory_order_relaxed);
+}
+
+void kx_op_check_finite(kx_ops *ops, const kx_tensor *x, const char *what)
+{
+    row_work work = {.row = finite_row, .y = x};
+    run_rows(ops, &work);
+    if (atomic_load(&work.bad))
+        kx_error_set(&ops->error, KX_ERR_MODEL, __FILE__, __LINE__, "%s is not finite", what);
+}

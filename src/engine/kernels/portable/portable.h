@@ -1,0 +1,29 @@
+/* The definition of every kernel, in plain C. Sets for an instruction set use these where they have none of
+ * their own. Their contracts stand in kernels.h. */
+#pragma once
+
+#include "engine/kernels/kernels.h"
+
+extern const kx_kernels kx_kernels_portable;
+
+void kx_tile_portable(int64_t rows, int64_t width, int64_t depth, const float *a, int64_t a_stride,
+                      const float *b, bool add, float *c, int64_t c_stride);
+void kx_transpose_portable(int64_t rows, int64_t depth, const float *x, int64_t x_stride, float *y,
+                           int64_t y_stride);
+void kx_widen_portable(kx_dtype dtype, const void *x, int64_t count, float scale, float *y);
+void kx_dots_portable(int64_t rows, int64_t n, const float *w, const float *x, int64_t x_stride, float *y);
+
+void kx_epilogue_portable(kx_epilogue epilogue, int64_t n, const float *r, const float *bias,
+                          const float *gate, float *y);
+void kx_scale_portable(int64_t n, const float *x, float factor, float *y);
+void kx_affine_portable(int64_t n, const float *x, const float *scale, const float *shift, bool silu,
+                        float *y);
+void kx_layer_norm_portable(int64_t n, const float *x, float eps, const float *mul, float mul_offset,
+                            const float *add, float *y);
+void kx_rms_norm_portable(int64_t n, const float *x, float eps, const float *weight, float *y);
+void kx_head_norm_rope_portable(int64_t n, float *x, float eps, const float *scale, const float *cosines,
+                                const float *sines);
+float kx_softmax_portable(int64_t n, float *s, float *max, float *sum);
+void kx_column_sums_portable(int64_t rows, int64_t n, const float *x, int64_t x_stride, const double *mean,
+                             double *sums);
+bool kx_all_finite_portable(int64_t n, const float *x);

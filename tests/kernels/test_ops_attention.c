@@ -1,0 +1,224 @@
+/* kx_op_attention against softmax(Q K^T) V in double. */
+#include "fixture.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct attention_case {
+    kx_attention attention;
+    kx_tensor q, k, v, out;
+} attention_case;
+
+static void call_attention(kx_ops *ops, void *arguments)
+{
+    attention_case *c = arguments;
+    kx_op_attention(ops, &c->attention, &c->q, &c->k, &c->v, &c->out);
+}
+
+static double score(const attention_case *c, const kx_tensor *q, int64_t head, int64_t i, int64_t j)
+{
+    const kx_attention *a = &c->attention;
+    double sum = 0;
+    if (a->causal && j > i) return -INFINITY;
+    for (int64_t d = 0; d < a->head_dim; d++)
+        sum +=
+            (double)test_at(q, i, head * a->head_dim + d) * (double)test_at(&c->k, j, head * a->head_dim + d);
+    sum *= (double)a->scale;
+    int64_t keys = c->k.rows;
+    if (a->distance_bias != NULL) sum += (double)a->distance_bias[head * (2 * keys - 1) + j - i + keys - 1];
+    return sum;
+}
+
+/* One row of one head, in double. */
+static void expected_row(const attention_case *c, const kx_tensor *q, int64_t head, int64_t i,
+                         double *weights, double *row)
+{
+    double top = -INFINITY, total = 0;
+    int64_t dim = c->attention.head_dim;
+    for (int64_t j = 0; j < c->k.rows; j++) {
+        weights[j] = score(c, q, head, i, j);
+        top = fmax(top, weights[j]);
+    }
+    for (int64_t d = 0; d < dim; d++) row[d] = 0;
+    for (int64_t j = 0; j < c->k.rows; j++) {
+        double weight = exp(weights[j] - top);
+        total += weight;
+        for (int64_t d = 0; d < dim; d++) row[d] += weight * (double)test_at(&c->v, j, head * dim + d);
+    }
+    for (int64_t d = 0; d < dim; d++) row[d] /= total;
+}
+
+static void check_attention(const attention_case *c, const kx_tensor *q, const kx_tensor *got,
+                            const char *what)
+{
+    double *weights = calloc((size_t)c->k.rows, sizeof *weights), row[600];
+    int64_t dim = c->attention.head_dim;
+    for (int64_t head = 0; head < c->attention.heads; head++)
+        for (int64_t i = 0; i < q->rows; i++) {
+            expected_row(c, q, head, i, weights, row);
+            for (int64_t d = 0; d < dim; d++) {
+                double actual = (double)test_at(got, i, head * dim + d);
+                if (!(fabs(actual - row[d]) <= 4e-6))
+                    fail_msg("%s: %lld x %lld, head %lld of %lld, dim %lld: out[%lld][%lld] is %.9g, %.9g is "
+                             "expected",
+                             what, (long long)q->rows, (long long)c->k.rows, (long long)head,
+                             (long long)c->attention.heads, (long long)dim, (long long)i, (long long)d,
+                             actual, row[d]);
+            }
+        }
+    test_tensor_check(got, what);
+    free(weights);
+}
+
+typedef struct attention_shape {
+    int64_t queries, keys, heads, dim;
+    bool causal, biased, in_place;
+} attention_shape;
+
+static void run_case(const kx_kernels *kernels, test_random *random, attention_shape shape, size_t threads)
+{
+    int64_t cols = shape.heads * shape.dim, biases = shape.heads * (2 * shape.keys - 1);
+    float *bias = test_guarded(biases);
+    test_random_fill(random, bias, biases);
+    attention_case c = {.attention = {.heads = shape.heads,
+                                      .head_dim = shape.dim,
+                                      .causal = shape.causal,
+                                      .scale = 3.0f / sqrtf((float)shape.dim),
+                                      .distance_bias = shape.biased ? bias : NULL}};
+    c.q = test_tensor(random, shape.queries, cols, 3);
+    c.k = test_tensor(random, shape.keys, cols, 1);
+    c.v = test_tensor(random, shape.keys, cols, 7);
+    kx_tensor q = test_tensor_copy(&c.q);
+    c.out = shape.in_place ? c.q : test_tensor(random, shape.queries, cols, 5);
+    uint64_t flops = test_run_op(kernels, threads, call_attention, &c);
+    assert_int_equal(flops, 4 * shape.queries * shape.keys * cols);
+    check_attention(&c, &q, &c.out, kernels->name);
+    if (!shape.in_place) test_tensor_free(&c.out);
+    test_tensor_free(&q);
+    test_tensor_free(&c.q);
+    test_tensor_free(&c.k);
+    test_tensor_free(&c.v);
+    test_guarded_free(bias);
+}
+
+static void every_shape(const kx_kernels *kernels)
+{
+    static const attention_shape shapes[] = {
+        {.queries = 1, .keys = 1, .heads = 1, .dim = 1},
+        {.queries = 5, .keys = 3, .heads = 2, .dim = 8},
+        {.queries = 300, .keys = 301, .heads = 1, .dim = 16},
+        {.queries = 130, .keys = 517, .heads = 3, .dim = 128},
+        {.queries = 70, .keys = 130, .heads = 1, .dim = 512},
+        {.queries = 33, .keys = 400, .heads = 2, .dim = 33},
+        {.queries = 300, .keys = 450, .heads = 2, .dim = 64, .in_place = true},
+        {.queries = 77, .keys = 77, .heads = 3, .dim = 64, .causal = true},
+        {.queries = 700, .keys = 700, .heads = 1, .dim = 32, .causal = true, .in_place = true},
+        {.queries = 9, .keys = 40, .heads = 1, .dim = 4, .causal = true},
+        {.queries = 512, .keys = 512, .heads = 2, .dim = 64, .biased = true},
+        {.queries = 40, .keys = 47, .heads = 2, .dim = 8, .biased = true, .causal = true},
+        {.queries = 100, .keys = 100, .heads = 2, .dim = 5, .biased = true, .in_place = true}};
+    test_random random = {1};
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        run_case(kernels, &random, shapes[i], 1 + i % 3);
+}
+
+static void attention_of_any_shape_is_the_formula(void **state)
+{
+    (void)state;
+    test_every_set(every_shape);
+}
+
+/* The running maximum must keep exp in range, and must move upwards and stay through the blocks. */
+static void large_scores(const kx_kernels *kernels)
+{
+    test_random random = {2};
+    attention_case c = {.attention = {.heads = 1, .head_dim = 16, .scale = 300.0f}};
+    c.q = test_tensor(&random, 40, 16, 0);
+    c.k = test_tensor(&random, 900, 16, 0);
+    c.v = test_tensor(&random, 900, 16, 0);
+    c.out = test_tensor(&random, 40, 16, 0);
+    test_run_op(kernels, 2, call_attention, &c);
+    for (int64_t i = 0; i < 40 * 16; i++) assert_true(isfinite(kx_tensor_f32(&c.out)[i]));
+    for (int64_t i = 0; i < 40; i++) { /* scores this far apart choose one key, but for near ties */
+        double weights[900], row[16];
+        expected_row(&c, &c.q, 0, i, weights, row);
+        for (int64_t d = 0; d < 16; d++) assert_true(fabs(row[d] - (double)test_at(&c.out, i, d)) < 1e-3);
+    }
+    test_tensor_free(&c.q);
+    test_tensor_free(&c.k);
+    test_tensor_free(&c.v);
+    test_tensor_free(&c.out);
+}
+
+static void attention_survives_scores_of_hundreds(void **state)
+{
+    (void)state;
+    test_every_set(large_scores);
+}
+
+static void equal_bytes(const kx_kernels *kernels)
+{
+    test_random random = {3};
+    attention_case c = {.attention = {.heads = 2, .head_dim = 24, .scale = 0.2f}};
+    c.q = test_tensor(&random, 600, 48, 0);
+    c.k = test_tensor(&random, 450, 48, 0);
+    c.v = test_tensor(&random, 450, 48, 0);
+    kx_tensor out = test_tensor(&random, 600, 48, 0);
+    c.out = out;
+    test_run_op(kernels, 1, call_attention, &c);
+    for (size_t threads = 2; threads <= 5; threads++) {
+        c.out = test_tensor(&random, 600, 48, 0);
+        test_run_op(kernels, threads, call_attention, &c);
+        assert_memory_equal(c.out.data, out.data, 600 * 48 * sizeof(float));
+        test_tensor_free(&c.out);
+    }
+    c.out = c.q;
+    test_run_op(kernels, 2, call_attention, &c);
+    assert_memory_equal(c.out.data, out.data, 600 * 48 * sizeof(float));
+    test_tensor_free(&out);
+    test_tensor_free(&c.q);
+    test_tensor_free(&c.k);
+    test_tensor_free(&c.v);
+}
+
+static void attention_gives_the_same_bytes_for_any_threads_and_in_place(void **state)
+{
+    (void)state;
+    test_every_set(equal_bytes);
+}
+
+static void not_a_number(const kx_kernels *kernels)
+{
+    test_random random = {5};
+    attention_case c = {.attention = {.heads = 1, .head_dim = 16, .scale = 1.0f}};
+    c.q = test_tensor(&random, 20, 16, 0);
+    c.k = test_tensor(&random, 20, 16, 0);
+    c.v = test_tensor(&random, 20, 16, 0);
+    c.out = test_tensor(&random, 20, 16, 0);
+    kx_tensor_f32(&c.q)[3 * 16 + 1] = NAN;
+    test_run_op(kernels, 1, call_attention, &c);
+    assert_true(isnan(test_at(&c.out, 3, 0)));
+    assert_true(isfinite(test_at(&c.out, 2, 0)));
+    test_tensor_free(&c.q);
+    test_tensor_free(&c.k);
+    test_tensor_free(&c.v);
+    test_tensor_free(&c.out);
+}
+
+static void attention_hands_a_nan_on(void **state)
+{
+    (void)state;
+    test_every_set(not_a_number);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(attention_of_any_shape_is_the_formula),
+        cmocka_unit_test(attention_survives_scores_of_hundreds),
+        cmocka_unit_test(attention_gives_the_same_bytes_for_any_threads_and_in_place),
+        cmocka_unit_test(attention_hands_a_nan_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
