@@ -1,0 +1,29 @@
+/* Models with random weights, in the layout of diffusers, for tests of everything but the pictures' beauty.
+ *
+ *     tiny    a few MB: head size 32, 2 + 3 blocks, small text encoders, a narrow VAE, native size 128x128
+ *     slice   the true widths, 2 + 4 blocks, 2 layers in each text encoder, the whole VAE: about 5 GB
+ *     full    the true shapes of FLUX.1 Kontext [dev]: 33.7 GB
+ *
+ * All weights are bf16 and follow from the seed and the tensor's name, by an integer hash: the same bytes on
+ * every machine. They are scaled so that activations keep their size through all blocks.
+ */
+#pragma once
+
+#include "base/error.h"
+
+typedef struct kx_synth_options {
+    kx_synth_preset preset;
+    uint64_t seed;
+    size_t clip_vocab; /* 0: the published 49408 */
+    size_t t5_vocab;   /* 0: the published 32128. Tables are rounded up to multiples of 128 rows */
+    /* Adds the tokenizers (and whatever else) to `folder`, before the model appears under its name. May be
+     * NULL. */
+    kx_status (*add_files)(void *context, const char *folder, kx_error *err);
+    void *context;
+} kx_synth_options;
+
+/* `folder` must not exist, or be empty. The model appears there complete, or not at all. Progress stage
+ * "write", in bytes. Errors: KX_ERR_OUTPUT (also when the disk lacks room, before anything is written),
+ * KX_ERR_CANCELLED. */
+kx_status kx_synth_write(const char *folder, const kx_synth_options *options, const kx_callbacks *callbacks,
+                         kx_error *err);
