@@ -7,10 +7,8 @@
  *         kx_status status = KX_OK;
  *         kx_file_map map = {0};
  *         KX_TRY(kx_file_map_open(&map, path, err));           // passes a failure on: goto out
- *         KX_FAIL_IF(map.bytes < 8, err, KX_ERR_MODEL, "%s: the file is %zu bytes, at least 8 are needed", ...);
- *     out:
- *         kx_file_map_close(&map);
- *         return status;
+ *         KX_FAIL_IF(map.bytes < 8, err, KX_ERR_MODEL, "%s: the file is %zu bytes, at least 8 are needed",
+ * ...); out: kx_file_map_close(&map); return status;
  *     }
  *
  * Both macros need a local `kx_status status` and a label `out`.
@@ -23,8 +21,8 @@
 #include <stdbool.h>
 
 /* Fills `err` and returns `status`. The first failure wins: an error already in place keeps its words. */
-__attribute__((format(printf, 5, 6))) kx_status kx_error_set(kx_error *err, kx_status status, const char *file,
-                                                             int line, const char *format, ...);
+__attribute__((format(printf, 5, 6))) kx_status
+kx_error_set(kx_error *err, kx_status status, const char *file, int line, const char *format, ...);
 
 /* Puts "prefix: " before the message, for a caller that knows which input was meant ("image 2: ..."). */
 __attribute__((format(printf, 2, 3))) void kx_error_prefix(kx_error *err, const char *format, ...);

@@ -56,6 +56,11 @@ void kx_file_map_close(kx_file_map *map)
     map->bytes = 0;
 }
 
+void kx_file_map_drop(const kx_file_map *map)
+{
+    if (map->data != NULL) madvise((void *)(uintptr_t)map->data, map->bytes, MADV_DONTNEED);
+}
+
 kx_status kx_file_read(const char *path, kx_bytes *out, kx_status blame, kx_error *err)
 {
     kx_status status = KX_OK;
@@ -142,8 +147,8 @@ out:
 kx_status kx_file_write_commit(kx_file_write *file, kx_error *err)
 {
     kx_status status = KX_OK;
-    KX_FAIL_IF(fsync(file->fd) != 0 && errno != EINVAL, err, KX_ERR_OUTPUT, "%s: cannot write: %s", file->path,
-               strerror(errno));
+    KX_FAIL_IF(fsync(file->fd) != 0 && errno != EINVAL, err, KX_ERR_OUTPUT, "%s: cannot write: %s",
+               file->path, strerror(errno));
     int closed = close(file->fd);
     file->fd = -1;
     KX_FAIL_IF(closed != 0, err, KX_ERR_OUTPUT, "%s: cannot write: %s", file->path, strerror(errno));

@@ -14,18 +14,22 @@ typedef struct kx_file_map {
     size_t bytes;
 } kx_file_map;
 
-/* `blame` is the status for a file that is missing, not a regular file or unreadable (KX_ERR_MODEL, KX_ERR_INPUT). */
+/* `blame` is the status for a file that is missing, not a regular file or unreadable (KX_ERR_MODEL,
+ * KX_ERR_INPUT). */
 kx_status kx_file_map_open(kx_file_map *map, const char *path, kx_status blame, kx_error *err);
 void kx_file_map_close(kx_file_map *map);
+/* Lets the pages leave memory; they are read again when touched. */
+void kx_file_map_drop(const kx_file_map *map);
 
-/* Appends the file to `out`, whose cap bounds it; a larger file is `blame`. Reads pipes and devices as well. */
+/* Appends the file to `out`, whose cap bounds it; a larger file is `blame`. Reads pipes and devices as well.
+ */
 kx_status kx_file_read(const char *path, kx_bytes *out, kx_status blame, kx_error *err);
 
-bool kx_file_exists(const char *path);      /* anything at that path */
+bool kx_file_exists(const char *path); /* anything at that path */
 bool kx_file_is_directory(const char *path);
 
-/* A file being written: the bytes go to a temporary beside `path`, which commit renames into place after fsync;
- * discard (also right after commit) removes what is left. */
+/* A file being written: the bytes go to a temporary beside `path`, which commit renames into place after
+ * fsync; discard (also right after commit) removes what is left. */
 typedef struct kx_file_write {
     char *path;
     char *temporary;
@@ -36,7 +40,8 @@ typedef struct kx_file_write {
 kx_status kx_file_write_open(kx_file_write *file, const char *path, kx_error *err);
 kx_status kx_file_write_bytes(kx_file_write *file, const void *data, size_t size, kx_error *err);
 /* Overwrites bytes already written, at `offset`. */
-kx_status kx_file_write_at(kx_file_write *file, uint64_t offset, const void *data, size_t size, kx_error *err);
+kx_status kx_file_write_at(kx_file_write *file, uint64_t offset, const void *data, size_t size,
+                           kx_error *err);
 kx_status kx_file_write_commit(kx_file_write *file, kx_error *err);
 void kx_file_write_discard(kx_file_write *file);
 

@@ -9,19 +9,19 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A run is announced under the mutex by a new generation number; workers that slept or spun see it, take chunks
- * until none is left, and count themselves out. The caller waits until all have left, so `work` and `arguments`
- * are never read after kx_pool_run returned. */
+/* A run is announced under the mutex by a new generation number; workers that slept or spun see it, take
+ * chunks until none is left, and count themselves out. The caller waits until all have left, so `work` and
+ * `arguments` are never read after kx_pool_run returned. */
 struct kx_pool {
     size_t threads; /* with the caller */
     pthread_t *handles;
     pthread_mutex_t mutex;
     pthread_cond_t announced;
     pthread_cond_t finished;
-    unsigned generation;     /* guarded by mutex; read without it while spinning */
+    unsigned generation; /* guarded by mutex; read without it while spinning */
     atomic_uint generation_hint;
-    size_t working;          /* workers that have not left the present run; guarded by mutex */
-    bool stopping;           /* guarded by mutex */
+    size_t working; /* workers that have not left the present run; guarded by mutex */
+    bool stopping;  /* guarded by mutex */
     kx_pool_work *work;
     void *arguments;
     size_t chunks;

@@ -1,11 +1,13 @@
 /* The compute pool: a fixed set of threads that share out numbered chunks of one loop at a time.
  *
- *     kx_pool_run(pool, chunks, work, &arguments);      // calls work(&arguments, chunk, worker) for 0 <= chunk < chunks
+ *     kx_pool_run(pool, chunks, work, &arguments);      // calls work(&arguments, chunk, worker) for 0 <=
+ * chunk < chunks
  *
- * The caller is worker 0 and takes part; run returns when every chunk is done. Chunks are taken from an atomic
- * counter, so a result must depend on the chunk number only, never on the worker or on the number of threads
- * (that is what keeps the bytes equal for any number of threads). `worker` (0 <= worker < kx_pool_threads) selects
- * per-thread scratch. One run at a time; runs do not nest. A pool of one thread starts none.
+ * The caller is worker 0 and takes part; run returns when every chunk is done. Chunks are taken from an
+ * atomic counter, so a result must depend on the chunk number only, never on the worker or on the number of
+ * threads (that is what keeps the bytes equal for any number of threads). `worker` (0 <= worker <
+ * kx_pool_threads) selects per-thread scratch. One run at a time; runs do not nest. A pool of one thread
+ * starts none.
  */
 #pragma once
 

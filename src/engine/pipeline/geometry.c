@@ -33,8 +33,8 @@ static kx_status working_size(const kx_geometry_rules *rules, const kx_edit_requ
                    "%dx%d pixels cannot keep their own size, at least %dx%d are needed", source.width_px,
                    source.height_px, KX_TOKEN_PX, KX_TOKEN_PX);
         KX_FAIL_IF(working->width_px > KX_LIMIT_SIDE_MAX_PX || working->height_px > KX_LIMIT_SIDE_MAX_PX, err,
-                   KX_ERR_INPUT, "%dx%d pixels cannot keep their own size, the limit is %dx%d", source.width_px,
-                   source.height_px, KX_LIMIT_SIDE_MAX_PX, KX_LIMIT_SIDE_MAX_PX);
+                   KX_ERR_INPUT, "%dx%d pixels cannot keep their own size, the limit is %dx%d",
+                   source.width_px, source.height_px, KX_LIMIT_SIDE_MAX_PX, KX_LIMIT_SIDE_MAX_PX);
         *cropped = *working;
         break;
     case KX_REF_SIZE_GIVEN:
@@ -56,9 +56,10 @@ static kx_status lay_out_canvas(kx_geometry *geometry, const kx_size *sources, k
         int64_t part = height * sources[k].width_px / sources[k].height_px;
         if (part < 1) part = 1;
         width += part;
-        KX_FAIL_IF(width > KX_LIMIT_PICTURE_SIDE_PX || width * height > KX_LIMIT_PICTURE_PIXELS, err, KX_ERR_INPUT,
-                   "the references side by side would be %lldx%lld pixels, the limit is %d a side and %u in all",
-                   (long long)width, (long long)height, KX_LIMIT_PICTURE_SIDE_PX, KX_LIMIT_PICTURE_PIXELS);
+        KX_FAIL_IF(
+            width > KX_LIMIT_PICTURE_SIDE_PX || width * height > KX_LIMIT_PICTURE_PIXELS, err, KX_ERR_INPUT,
+            "the references side by side would be %lldx%lld pixels, the limit is %d a side and %u in all",
+            (long long)width, (long long)height, KX_LIMIT_PICTURE_SIDE_PX, KX_LIMIT_PICTURE_PIXELS);
         geometry->canvas_parts[k] = (kx_size){(int)part, (int)height};
     }
     geometry->stream_source[0] = (kx_size){(int)width, (int)height};
@@ -89,10 +90,12 @@ static kx_status size_streams(const kx_geometry_rules *rules, const kx_edit_requ
     kx_positions_fit_budget(geometry->stream_working, geometry->num_streams, request->ref_pixels);
     for (size_t k = 0; k < geometry->num_streams; k++) {
         /* A native reference that the budget shrinks is resized whole, no longer cropped. */
-        if (!same_size(before[k], geometry->stream_working[k])) geometry->stream_cropped[k] = geometry->stream_source[k];
+        if (!same_size(before[k], geometry->stream_working[k]))
+            geometry->stream_cropped[k] = geometry->stream_source[k];
         geometry->reference_tokens += kx_size_tokens(geometry->stream_working[k]);
     }
-    kx_positions_place(request->scheme, geometry->stream_working, geometry->num_streams, geometry->placements);
+    kx_positions_place(request->scheme, geometry->stream_working, geometry->num_streams,
+                       geometry->placements);
 out:
     return status;
 }
@@ -104,8 +107,10 @@ static void map_references(const kx_size *sources, kx_geometry *geometry)
     for (size_t k = 0; k < geometry->num_references; k++) {
         size_t stream = stitch ? 0 : k;
         kx_reference_mapping *mapping = &geometry->references[k];
-        double scale_x = (double)geometry->stream_working[stream].width_px / geometry->stream_cropped[stream].width_px;
-        double scale_y = (double)geometry->stream_working[stream].height_px / geometry->stream_cropped[stream].height_px;
+        double scale_x =
+            (double)geometry->stream_working[stream].width_px / geometry->stream_cropped[stream].width_px;
+        double scale_y =
+            (double)geometry->stream_working[stream].height_px / geometry->stream_cropped[stream].height_px;
         mapping->source = sources[k];
         mapping->index = geometry->placements[stream].index;
         mapping->offset_x_tokens = geometry->placements[stream].offset_x;
@@ -115,7 +120,8 @@ static void map_references(const kx_size *sources, kx_geometry *geometry)
             mapping->cropped = sources[k];
             mapping->scale_x = scale_x * part.width_px / sources[k].width_px;
             mapping->scale_y = scale_y * part.height_px / sources[k].height_px;
-            mapping->working = (kx_size){(int)lround(scale_x * part.width_px), (int)lround(scale_y * part.height_px)};
+            mapping->working =
+                (kx_size){(int)lround(scale_x * part.width_px), (int)lround(scale_y * part.height_px)};
             mapping->offset_x_tokens = (int)(scale_x * left_px / KX_TOKEN_PX);
             left_px += part.width_px;
         } else {
@@ -128,8 +134,8 @@ static void map_references(const kx_size *sources, kx_geometry *geometry)
 }
 
 /* The size of the result: asked for, or that of the first reference as the model would see it alone. */
-static kx_status size_target(const kx_geometry_rules *rules, const kx_edit_request *request, const kx_size *sources,
-                             kx_geometry *geometry, kx_error *err)
+static kx_status size_target(const kx_geometry_rules *rules, const kx_edit_request *request,
+                             const kx_size *sources, kx_geometry *geometry, kx_error *err)
 {
     kx_status status = KX_OK;
     bool by_aspect = request->aspect_w > 0 || request->aspect_h > 0;
@@ -138,8 +144,8 @@ static kx_status size_target(const kx_geometry_rules *rules, const kx_edit_reque
         KX_FAIL_IF(by_aspect, err, KX_ERR_USAGE, "a size and an aspect ratio exclude each other");
         KX_FAIL_IF(asked.width_px < rules->min_side_px || asked.height_px < rules->min_side_px ||
                        asked.width_px > rules->max_side_px || asked.height_px > rules->max_side_px,
-                   err, KX_ERR_INPUT, "the output size is %dx%d, each side must be %d to %d pixels", asked.width_px,
-                   asked.height_px, rules->min_side_px, rules->max_side_px);
+                   err, KX_ERR_INPUT, "the output size is %dx%d, each side must be %d to %d pixels",
+                   asked.width_px, asked.height_px, rules->min_side_px, rules->max_side_px);
         geometry->requested = geometry->final = asked;
     } else if (by_aspect) {
         KX_TRY(kx_positions_size_from_aspect(request->aspect_w, request->aspect_h, rules->native_area_px,
@@ -160,8 +166,8 @@ out:
     return status;
 }
 
-kx_status kx_geometry_make(const kx_geometry_rules *rules, const kx_edit_request *request, const kx_size *sources,
-                           kx_geometry *geometry, kx_error *err)
+kx_status kx_geometry_make(const kx_geometry_rules *rules, const kx_edit_request *request,
+                           const kx_size *sources, kx_geometry *geometry, kx_error *err)
 {
     kx_status status = KX_OK;
     *geometry = (kx_geometry){.num_references = request->num_references};

@@ -1,6 +1,6 @@
-/* Sizes of one edit: from what was asked for and what the references measure to the working sizes, the token counts
- * and the places in the position space. Everything here is arithmetic on sizes; no picture is touched, so that a
- * plan can be made from sizes alone and an edit is refused before any work. */
+/* Sizes of one edit: from what was asked for and what the references measure to the working sizes, the token
+ * counts and the places in the position space. Everything here is arithmetic on sizes; no picture is touched,
+ * so that a plan can be made from sizes alone and an edit is refused before any work. */
 #pragma once
 
 #include "base/error.h"
@@ -32,8 +32,8 @@ typedef struct kx_geometry {
 
 /* sources (request->num_references): sizes after orientation.
  * Errors: KX_ERR_INPUT, naming the option or the image. */
-kx_status kx_geometry_make(const kx_geometry_rules *rules, const kx_edit_request *request, const kx_size *sources,
-                           kx_geometry *geometry, kx_error *err);
+kx_status kx_geometry_make(const kx_geometry_rules *rules, const kx_edit_request *request,
+                           const kx_size *sources, kx_geometry *geometry, kx_error *err);
 
 static inline size_t kx_size_tokens(kx_size size)
 {

@@ -37,7 +37,8 @@ uint64_t kx_memory_available_bytes(void)
 {
     uint64_t available = kib_entry("/proc/meminfo", "MemAvailable:");
     uint64_t limit, used;
-    if (read_number("/sys/fs/cgroup/memory.max", &limit) && read_number("/sys/fs/cgroup/memory.current", &used)) {
+    if (read_number("/sys/fs/cgroup/memory.max", &limit) &&
+        read_number("/sys/fs/cgroup/memory.current", &used)) {
         /* Page cache counts as used there, but leaves when it must. */
         uint64_t reclaimable = 0;
         FILE *file = fopen("/sys/fs/cgroup/memory.stat", "r");

@@ -20,10 +20,11 @@ kx_edit_request kx_edit_request_default(void)
 static kx_status check_prompt(const kx_edit_request *request, kx_error *err)
 {
     kx_status status = KX_OK;
-    KX_FAIL_IF(request->prompt == NULL || request->prompt[0] == '\0', err, KX_ERR_INPUT, "the prompt is empty");
+    KX_FAIL_IF(request->prompt == NULL || request->prompt[0] == '\0', err, KX_ERR_INPUT,
+               "the prompt is empty");
     size_t bytes = strlen(request->prompt);
-    KX_FAIL_IF(bytes > KX_LIMIT_PROMPT_BYTES, err, KX_ERR_INPUT, "the prompt is %zu bytes, the limit is %u", bytes,
-               KX_LIMIT_PROMPT_BYTES);
+    KX_FAIL_IF(bytes > KX_LIMIT_PROMPT_BYTES, err, KX_ERR_INPUT, "the prompt is %zu bytes, the limit is %u",
+               bytes, KX_LIMIT_PROMPT_BYTES);
     KX_TRY(kx_text_check_utf8(request->prompt, bytes, err));
 out:
     return status;
@@ -34,13 +35,14 @@ static kx_status check_references(const kx_edit_request *request, kx_error *err)
     kx_status status = KX_OK;
     KX_FAIL_IF(request->num_references > KX_MAX_REFERENCES, err, KX_ERR_INPUT,
                "%zu reference images are given, the limit is %d", request->num_references, KX_MAX_REFERENCES);
-    KX_FAIL_IF((unsigned)request->scheme > KX_REFERENCES_STITCH, err, KX_ERR_INPUT, "unknown reference scheme %d",
-               (int)request->scheme);
-    KX_FAIL_IF((unsigned)request->ref_size > KX_REF_SIZE_GIVEN, err, KX_ERR_INPUT, "unknown reference size rule %d",
-               (int)request->ref_size);
-    KX_FAIL_IF(request->ref_size == KX_REF_SIZE_GIVEN &&
-                   (request->ref_width_px < KX_LIMIT_SIDE_MIN_PX || request->ref_width_px > KX_LIMIT_SIDE_MAX_PX ||
-                    request->ref_height_px < KX_LIMIT_SIDE_MIN_PX || request->ref_height_px > KX_LIMIT_SIDE_MAX_PX),
+    KX_FAIL_IF((unsigned)request->scheme > KX_REFERENCES_STITCH, err, KX_ERR_INPUT,
+               "unknown reference scheme %d", (int)request->scheme);
+    KX_FAIL_IF((unsigned)request->ref_size > KX_REF_SIZE_GIVEN, err, KX_ERR_INPUT,
+               "unknown reference size rule %d", (int)request->ref_size);
+    KX_FAIL_IF(request->ref_size == KX_REF_SIZE_GIVEN && (request->ref_width_px < KX_LIMIT_SIDE_MIN_PX ||
+                                                          request->ref_width_px > KX_LIMIT_SIDE_MAX_PX ||
+                                                          request->ref_height_px < KX_LIMIT_SIDE_MIN_PX ||
+                                                          request->ref_height_px > KX_LIMIT_SIDE_MAX_PX),
                err, KX_ERR_INPUT, "the reference size is %dx%d, each side must be %d to %d pixels",
                request->ref_width_px, request->ref_height_px, KX_LIMIT_SIDE_MIN_PX, KX_LIMIT_SIDE_MAX_PX);
 out:
@@ -61,7 +63,8 @@ kx_status kx_request_check(const kx_edit_request *request, bool prompt_needed, k
     KX_FAIL_IF((unsigned)request->noise_stream > KX_NOISE_TORCH_BF16_OLD, err, KX_ERR_INPUT,
                "unknown noise stream %d", (int)request->noise_stream);
     KX_FAIL_IF(request->num_images > 1 && (request->dump_file != NULL || request->noise_file != NULL), err,
-               KX_ERR_USAGE, "a dump or a given noise goes with one image, %u are asked for", request->num_images);
+               KX_ERR_USAGE, "a dump or a given noise goes with one image, %u are asked for",
+               request->num_images);
 out:
     return status;
 }

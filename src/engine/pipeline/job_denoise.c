@@ -1,0 +1,48 @@
+#include "engine/pipeline/job.h"
+
+#include "engine/sampler/euler.h"
+
+#include <stdio.h>
+
+/* One image: from noise to picture along the schedule. */
+static void denoise_image(kx_job *job, kx_ops *ops, kx_mmdit_run *run, unsigned image, kx_tensor *velocity)
+{
+    int64_t tokens = (int64_t)job->geometry.target_tokens;
+    kx_tensor state = kx_tensor_rows(&job->states, (int64_t)image * tokens, tokens);
+    int steps = ops->dry ? 1 : job->steps;
+    for (int k = 0; k < steps; k++) {
+        job->step = k;
+        uint64_t flops_before = ops->flops;
+        kx_mmdit_step(job->model->mmdit, ops, run, k, &state, velocity);
+        if (ops->dry) job->flops_per_step = ops->flops - flops_before;
+        char what[64];
+        snprintf(what, sizeof what, "denoise: the velocity of step %d", k + 1);
+        kx_op_check_finite(ops, velocity, what);
+        kx_job_dump(job, ops, velocity, "step.%d.velocity", k);
+        if (kx_ops_idle(ops)) return;
+        kx_euler_step(kx_tensor_f32(&state), kx_tensor_f32(velocity), (size_t)(tokens * KX_TOKEN_FEATURES),
+                      job->sigmas[k], job->sigmas[k + 1]);
+        kx_job_dump(job, ops, &state, "step.%d.latents", k);
+        kx_job_progress(job, (uint64_t)k + 1, (uint64_t)job->steps, image);
+    }
+}
+
+void kx_job_denoise(void *argument, kx_ops *ops)
+{
+    kx_job *job = argument;
+    kx_mmdit_inputs inputs = {
+        .context = job->embeds,
+        .pooled = job->pooled,
+        .references = job->reference_tokens,
+        .target_tokens = (int64_t)job->geometry.target_tokens,
+        .positions = kx_tensor_f32(&job->ids),
+        .steps = job->steps,
+        .times = job->sigmas,
+        .guidance = (float)job->guidance,
+    };
+    kx_mmdit_run run;
+    kx_tensor velocity = kx_ops_take(ops, "velocity", inputs.target_tokens, KX_TOKEN_FEATURES);
+    kx_mmdit_begin(job->model->mmdit, ops, &inputs, &run);
+    unsigned images = ops->dry ? 1 : job->request->num_images;
+    for (unsigned n = 0; n < images; n++) denoise_image(job, ops, &run, n, &velocity);
+}

@@ -1,0 +1,101 @@
+#include "engine/pipeline/job.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* 8-bit sRGB -> (H,W,3) in [-1,1]: 2 (u8/255) - 1 in f32, as diffusers' image processor. */
+static void fill_pixels(const kx_picture *picture, kx_tensor *pixels)
+{
+    float *out = kx_tensor_f32(pixels);
+    size_t count = (size_t)picture->width_px * (size_t)picture->height_px * 3;
+    for (size_t i = 0; i < count; i++) out[i] = 2.0f * ((float)picture->rgb[i] / 255.0f) - 1.0f;
+}
+
+/* latent (h,w,16) -> tokens (h/2 w/2, 64): feature 4 c + 2 (y mod 2) + x mod 2. */
+static void pack_map(const kx_tensor *latent, float *tokens)
+{
+    const float *from = kx_tensor_f32(latent);
+    for (int64_t y = 0; y < latent->height; y++) {
+        for (int64_t x = 0; x < latent->width; x++) {
+            const float *cell = from + (y * latent->width + x) * latent->stride;
+            float *token = tokens + ((y / 2) * (latent->width / 2) + x / 2) * KX_TOKEN_FEATURES;
+            for (int64_t c = 0; c < KX_LATENT_CHANNELS; c++) token[4 * c + 2 * (y % 2) + x % 2] = cell[c];
+        }
+    }
+}
+
+static void unpack_map(const float *tokens, kx_tensor *latent)
+{
+    float *to = kx_tensor_f32(latent);
+    for (int64_t y = 0; y < latent->height; y++) {
+        for (int64_t x = 0; x < latent->width; x++) {
+            float *cell = to + (y * latent->width + x) * latent->stride;
+            const float *token = tokens + ((y / 2) * (latent->width / 2) + x / 2) * KX_TOKEN_FEATURES;
+            for (int64_t c = 0; c < KX_LATENT_CHANNELS; c++) cell[c] = token[4 * c + 2 * (y % 2) + x % 2];
+        }
+    }
+}
+
+void kx_job_encode_references(void *argument, kx_ops *ops)
+{
+    kx_job *job = argument;
+    const kx_geometry *geometry = &job->geometry;
+    int64_t first_token = 0;
+    for (size_t k = 0; k < geometry->num_streams; k++) {
+        kx_scratch_mark mark = kx_ops_mark(ops);
+        kx_size size = geometry->stream_working[k];
+        int64_t tokens = (int64_t)kx_size_tokens(size);
+        kx_tensor pixels = kx_ops_take_map(ops, "reference pixels", size.height_px, size.width_px, 3);
+        kx_tensor latent = kx_ops_take_map(ops, "reference latent", size.height_px / 8, size.width_px / 8,
+                                           KX_LATENT_CHANNELS);
+        if (!kx_ops_idle(ops)) fill_pixels(&job->streams[k], &pixels);
+        kx_job_dump(job, ops, &pixels, "ref.%zu.pixels", k);
+        kx_vae_encode(job->model->vae, ops, &pixels, &latent);
+        char what[64];
+        snprintf(what, sizeof what, "encode: the latent of reference %zu", k + 1);
+        kx_op_check_finite(ops, &latent, what);
+        kx_job_dump(job, ops, &latent, "ref.%zu.latents", k);
+        kx_tensor rows = kx_tensor_rows(&job->reference_tokens, first_token, tokens);
+        if (!kx_ops_idle(ops)) pack_map(&latent, kx_tensor_f32(&rows));
+        if (!ops->dry) kx_job_progress(job, k + 1, geometry->num_streams, 0);
+        first_token += tokens;
+        kx_ops_release(ops, mark);
+    }
+}
+
+/* pixels (H,W,3) -> the top left part of it as 8 bit: round half to even of 255 clamp(x/2 + 1/2). */
+static void write_picture(const kx_tensor *pixels, kx_picture *picture)
+{
+    for (int64_t y = 0; y < picture->height_px; y++) {
+        const float *from = kx_tensor_f32(pixels) + y * pixels->width * 3;
+        uint8_t *to = picture->rgb + y * picture->width_px * 3;
+        for (int64_t i = 0; i < (int64_t)picture->width_px * 3; i++) {
+            float value = from[i] * 0.5f + 0.5f;
+            value = value < 0.0f ? 0.0f : value > 1.0f ? 1.0f : value;
+            to[i] = (uint8_t)lrintf(value * 255.0f);
+        }
+    }
+}
+
+void kx_job_decode(void *argument, kx_ops *ops)
+{
+    kx_job *job = argument;
+    kx_size size = job->geometry.working;
+    int64_t tokens = (int64_t)job->geometry.target_tokens;
+    unsigned images = ops->dry ? 1 : job->request->num_images;
+    for (unsigned n = 0; n < images; n++) {
+        kx_scratch_mark mark = kx_ops_mark(ops);
+        kx_tensor latent =
+            kx_ops_take_map(ops, "latent", size.height_px / 8, size.width_px / 8, KX_LATENT_CHANNELS);
+        kx_tensor pixels = kx_ops_take_map(ops, "decoded pixels", size.height_px, size.width_px, 3);
+        kx_tensor state = kx_tensor_rows(&job->states, (int64_t)n * tokens, tokens);
+        if (!kx_ops_idle(ops)) unpack_map(kx_tensor_f32(&state), &latent);
+        kx_job_dump(job, ops, &latent, "latents");
+        kx_vae_decode(job->model->vae, ops, &latent, &pixels);
+        kx_op_check_finite(ops, &pixels, "decode: the picture");
+        kx_job_dump(job, ops, &pixels, "image");
+        if (!kx_ops_idle(ops)) write_picture(&pixels, &job->result->images[n].picture);
+        if (!ops->dry) kx_job_progress(job, n + 1, images, n);
+        kx_ops_release(ops, mark);
+    }
+}

@@ -1,0 +1,34 @@
+/* An open model. Weights stay in the mapped files; what is held in memory are the tokenizers, the small
+ * vectors (biases, norm scales) and the compute threads. */
+#pragma once
+
+#include "base/log.h"
+#include "base/pool.h"
+#include "engine/formats/model_folder.h"
+#include "engine/kernels/kernels.h"
+#include "engine/model/clip.h"
+#include "engine/model/mmdit.h"
+#include "engine/model/t5.h"
+#include "engine/model/vae.h"
+#include "engine/pipeline/geometry.h"
+#include "engine/sampler/schedule.h"
+#include "engine/text/clip_tokenizer.h"
+#include "engine/text/t5_tokenizer.h"
+
+struct kx_model {
+    kx_log log;
+    const kx_kernels *kernels;
+    kx_pool *pool;
+    kx_model_files *files;
+    kx_clip_tokenizer *clip_tokenizer;
+    kx_t5_tokenizer *t5_tokenizer;
+    kx_clip *clip;
+    kx_t5 *t5;
+    kx_vae *vae;
+    kx_mmdit *mmdit;
+    kx_schedule schedule;
+    kx_geometry_rules rules;
+    int default_steps;
+    double default_guidance;
+    size_t max_text_tokens; /* T5 ids are padded to this many */
+};

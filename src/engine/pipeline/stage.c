@@ -1,0 +1,40 @@
+#include "engine/pipeline/stage.h"
+
+#include "engine/pipeline/memory.h"
+
+kx_status kx_stage_measure(const kx_model *model, kx_stage_work *work, void *job, kx_stage_cost *cost,
+                           kx_error *err)
+{
+    kx_scratch_measure(&cost->measured);
+    kx_ops ops = {.kernels = model->kernels, .pool = model->pool, .scratch = &cost->measured, .dry = true};
+    work(job, &ops);
+    cost->flops = ops.flops;
+    return kx_ops_status(&ops, err);
+}
+
+kx_status kx_stage_run(const kx_model *model, kx_stage_work *work, void *job, const kx_callbacks *callbacks,
+                       void (*trace)(void *user, const char *name, const kx_tensor *tensor),
+                       uint64_t *peak_anonymous_bytes, kx_error *err)
+{
+    kx_status status = KX_OK;
+    kx_stage_cost cost;
+    kx_scratch scratch = {0};
+    KX_TRY(kx_stage_measure(model, work, job, &cost, err));
+    KX_TRY(kx_scratch_open(&scratch, cost.measured.peak, err));
+    kx_ops ops = {
+        .kernels = model->kernels,
+        .pool = model->pool,
+        .scratch = &scratch,
+        .cancelled = callbacks->cancelled,
+        .cancelled_user = callbacks->user,
+        .trace = trace,
+        .trace_user = job,
+    };
+    work(job, &ops);
+    uint64_t anonymous = kx_memory_anonymous_bytes();
+    if (peak_anonymous_bytes != NULL && anonymous > *peak_anonymous_bytes) *peak_anonymous_bytes = anonymous;
+    KX_TRY(kx_ops_status(&ops, err));
+out:
+    kx_scratch_close(&scratch);
+    return status;
+}
