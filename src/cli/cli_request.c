@@ -1,0 +1,80 @@
+#include "cli/cli_request.h"
+
+#include "base/file.h"
+#include "cli/cli_report.h"
+
+#include <limits.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The demo model, seen from the folder of the program: in a build folder of the source tree, beside an
+ * unpacked archive, and in an installation. The current folder comes last. */
+static const char *const demo_places[] = {"models/demo", "../models/demo", "../share/kontext/models/demo"};
+
+static bool find_demo(char *path, size_t room)
+{
+    char program[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (length > 0) {
+        program[length] = '\0';
+        *strrchr(program, '/') = '\0';
+        for (size_t i = 0; i < sizeof demo_places / sizeof demo_places[0]; i++) {
+            int used = snprintf(path, room, "%s/%s", program, demo_places[i]);
+            if (used > 0 && (size_t)used < room && kx_file_is_directory(path)) return true;
+        }
+    }
+    snprintf(path, room, "%s", demo_places[0]);
+    return kx_file_is_directory(path);
+}
+
+kx_status kx_cli_open_model(kx_model **model, const kx_cli_arguments *arguments, kx_error *err)
+{
+    kx_status status = KX_OK;
+    char demo[PATH_MAX + 64];
+    const char *operand = arguments->num_operands > 0 ? arguments->operands[0] : NULL;
+    const char *from_environment = getenv("KONTEXT_MODEL");
+    bool by_option = arguments->model != NULL && arguments->model != from_environment;
+    KX_FAIL_IF(operand != NULL && by_option, err, KX_ERR_USAGE, "two models are named, '%s' and '%s'",
+               arguments->model, operand);
+    const char *path = operand != NULL ? operand : arguments->model;
+    if (path == NULL && find_demo(demo, sizeof demo)) path = demo;
+    KX_FAIL_IF(path == NULL, err, KX_ERR_MODEL,
+               "no model is given: name a folder with -m or KONTEXT_MODEL, or make one for trying with "
+               "'kontext model "
+               "synth --preset tiny DIR'");
+    kx_model_options options = kx_model_options_default();
+    options.path = path;
+    options.tokenizers = arguments->tokenizers;
+    options.precision = (kx_precision)arguments->precision;
+    options.cpu = arguments->cpu;
+    options.threads = arguments->threads;
+    options.warn = kx_cli_tell_warning;
+    options.user = (void *)(uintptr_t)arguments;
+    KX_TRY(kx_model_open(model, &options, err));
+out:
+    return status;
+}
+
+kx_status kx_cli_fill_request(kx_edit_request *request, const kx_cli_arguments *arguments, kx_error *err)
+{
+    kx_status status = KX_OK;
+    *request = kx_edit_request_default();
+    KX_FAIL_IF(arguments->size.width_px > 0 && arguments->aspect[0] > 0, err, KX_ERR_USAGE,
+               "--size and --aspect exclude each other");
+    request->width_px = arguments->size.width_px;
+    request->height_px = arguments->size.height_px;
+    request->aspect_w = arguments->aspect[0];
+    request->aspect_h = arguments->aspect[1];
+    request->steps = arguments->steps;
+    request->guidance = arguments->guidance;
+    request->num_images = arguments->copies;
+    request->scheme = (kx_reference_scheme)arguments->scheme;
+    request->ref_size = (kx_ref_size)arguments->ref_rule;
+    request->ref_width_px = arguments->ref_size.width_px;
+    request->ref_height_px = arguments->ref_size.height_px;
+    request->ref_pixels = arguments->ref_pixels;
+out:
+    return status;
+}

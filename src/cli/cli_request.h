@@ -1,0 +1,13 @@
+/* From arguments to what the library takes: the model to open, and the part of a request that "edit" and
+ * "model plan" have in common. */
+#pragma once
+
+#include "cli/cli_options.h"
+
+/* Opens --model, the operand, KONTEXT_MODEL or the demo model, in this order. Warnings go to standard error.
+ * Errors: those of kx_model_open; KX_ERR_MODEL when there is no model to open; KX_ERR_USAGE when two are
+ * named. */
+kx_status kx_cli_open_model(kx_model **model, const kx_cli_arguments *arguments, kx_error *err);
+
+/* Fills what both commands have. Errors: KX_ERR_USAGE (--size with --aspect). */
+kx_status kx_cli_fill_request(kx_edit_request *request, const kx_cli_arguments *arguments, kx_error *err);
