@@ -1,0 +1,128 @@
+/* Tiles of 8 x 48: 24 of the 32 registers hold sums, three a step's right values, and the left values are
+ * broadcast by the multiply itself. A step loads 3 + 8 values for 24 multiply-adds. */
+#include "engine/kernels/x86/x86.h"
+
+#include <immintrin.h>
+
+enum { LANES = 16, ROWS = 8, VECTORS = 3 };
+
+static inline __attribute__((always_inline)) void tile_of(int rows, int vectors, int64_t depth,
+                                                          const float *a, int64_t a_stride, const float *b,
+                                                          bool add, float *c, int64_t c_stride)
+{
+    __m512 sums[ROWS][VECTORS];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) sums[r][v] = _mm512_setzero_ps();
+    for (int64_t k = 0; k < depth; k++) {
+        __m512 right[VECTORS];
+        for (int v = 0; v < vectors; v++) right[v] = _mm512_loadu_ps(b + v * LANES);
+        for (int r = 0; r < rows; r++) {
+            __m512 left = _mm512_set1_ps(a[r * a_stride + k]);
+            for (int v = 0; v < vectors; v++) sums[r][v] = _mm512_fmadd_ps(left, right[v], sums[r][v]);
+        }
+        b += vectors * LANES;
+    }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) {
+            float *to = c + r * c_stride + v * LANES;
+            _mm512_storeu_ps(to, add ? _mm512_add_ps(_mm512_loadu_ps(to), sums[r][v]) : sums[r][v]);
+        }
+}
+
+static inline __attribute__((always_inline)) void tile_of_rows(int rows, int64_t width, int64_t depth,
+                                                               const float *a, int64_t a_stride,
+                                                               const float *b, bool add, float *c,
+                                                               int64_t c_stride)
+{
+    if (width == 3 * LANES)
+        tile_of(rows, 3, depth, a, a_stride, b, add, c, c_stride);
+    else if (width == 2 * LANES)
+        tile_of(rows, 2, depth, a, a_stride, b, add, c, c_stride);
+    else
+        tile_of(rows, 1, depth, a, a_stride, b, add, c, c_stride);
+}
+
+void kx_tile_avx512(int64_t rows, int64_t width, int64_t depth, const float *a, int64_t a_stride,
+                    const float *b, bool add, float *c, int64_t c_stride)
+{
+    switch (rows) {
+    case 1:
+        tile_of_rows(1, width, depth, a, a_stride, b, add, c, c_stride);
+        break;
+    case 2:
+        tile_of_rows(2, width, depth, a, a_stride, b, add, c, c_stride);
+        break;
+    case 3:
+        tile_of_rows(3, width, depth, a, a_stride, b, add, c, c_stride);
+        break;
+    case 4:
+        tile_of_rows(4, width, depth, a, a_stride, b, add, c, c_stride);
+        break;
+    case 5:
+        tile_of_rows(5, width, depth, a, a_stride, b, add, c, c_stride);
+        break;
+    case 6:
+        tile_of_rows(6, width, depth, a, a_stride, b, add, c, c_stride);
+        break;
+    case 7:
+        tile_of_rows(7, width, depth, a, a_stride, b, add, c, c_stride);
+        break;
+    default:
+        tile_of_rows(8, width, depth, a, a_stride, b, add, c, c_stride);
+        break;
+    }
+}
+
+/* Two sums for each row whatever the number of rows, so that a row's result does not depend on the others. */
+static inline __attribute__((always_inline)) void dots_of(int rows, int64_t n, const float *w, const float *x,
+                                                          int64_t x_stride, float *y)
+{
+    __m512 sums[KX_DOT_ROWS_MAX][2];
+    for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = _mm512_setzero_ps();
+    int64_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        __m512 w0 = _mm512_loadu_ps(w + i), w1 = _mm512_loadu_ps(w + i + LANES);
+        for (int r = 0; r < rows; r++) {
+            const float *row = x + r * x_stride + i;
+            sums[r][0] = _mm512_fmadd_ps(w0, _mm512_loadu_ps(row), sums[r][0]);
+            sums[r][1] = _mm512_fmadd_ps(w1, _mm512_loadu_ps(row + LANES), sums[r][1]);
+        }
+    }
+    for (; i < n; i += LANES) {
+        __mmask16 mask = (__mmask16)(n - i >= LANES ? 0xffffu : (1u << (n - i)) - 1u);
+        __m512 w0 = _mm512_maskz_loadu_ps(mask, w + i);
+        for (int r = 0; r < rows; r++)
+            sums[r][0] = _mm512_fmadd_ps(w0, _mm512_maskz_loadu_ps(mask, x + r * x_stride + i), sums[r][0]);
+    }
+    for (int r = 0; r < rows; r++) y[r] += _mm512_reduce_add_ps(_mm512_add_ps(sums[r][0], sums[r][1]));
+}
+
+void kx_dots_avx512(int64_t rows, int64_t n, const float *w, const float *x, int64_t x_stride, float *y)
+{
+    switch (rows) {
+    case 1:
+        dots_of(1, n, w, x, x_stride, y);
+        break;
+    case 2:
+        dots_of(2, n, w, x, x_stride, y);
+        break;
+    case 3:
+        dots_of(3, n, w, x, x_stride, y);
+        break;
+    case 4:
+        dots_of(4, n, w, x, x_stride, y);
+        break;
+    case 5:
+        dots_of(5, n, w, x, x_stride, y);
+        break;
+    case 6:
+        dots_of(6, n, w, x, x_stride, y);
+        break;
+    case 7:
+        dots_of(7, n, w, x, x_stride, y);
+        break;
+    default:
+        dots_of(8, n, w, x, x_stride, y);
+        break;
+    }
+}
