@@ -277,7 +277,9 @@ static kx_status open_model(edit_job *job, kx_error *err)
     KX_TRY(kx_model_describe(job->model, &job->description, err));
     job->described = json_loads(job->description, 0, NULL);
     if (job->arguments->verbose > 0 && !job->arguments->quiet)
-        fprintf(stderr, "model: %s\n", described_text(job, "name"));
+        fprintf(stderr, "model: %s; kernels %s, %" JSON_INTEGER_FORMAT " threads\n",
+                described_text(job, "name"), described_text(job, "kernels"),
+                json_integer_value(json_object_get(job->described, "threads")));
 out:
     return status;
 }

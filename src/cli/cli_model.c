@@ -6,6 +6,7 @@
 #include "cli/cli_values.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,6 +189,22 @@ static void print_plan(const kx_plan *plan)
     printf("%-20s%12s\n", "fits", plan->fits ? "yes" : "no");
 }
 
+/* The square of the model's native area, which stands for a reference whose size is not given. */
+static kx_status find_native_size(kx_model *model, kx_size *native, kx_error *err)
+{
+    kx_status status = KX_OK;
+    char *text = NULL;
+    KX_TRY(kx_model_describe(model, &text, err));
+    json_t *described = json_loads(text, 0, NULL);
+    json_t *area = json_object_get(json_object_get(described, "limits"), "native_area");
+    int side = json_is_integer(area) ? (int)sqrt(json_number_value(area)) : 1024;
+    *native = (kx_size){side, side};
+    json_decref(described);
+out:
+    kx_free(text);
+    return status;
+}
+
 static kx_status make_plan(const kx_cli_arguments *arguments, kx_plan **plan, kx_error *err)
 {
     kx_status status = KX_OK;
@@ -195,15 +212,16 @@ static kx_status make_plan(const kx_cli_arguments *arguments, kx_plan **plan, kx
     kx_edit_request request;
     kx_size sizes[KX_MAX_REFERENCES];
     kx_picture pictures[KX_MAX_REFERENCES];
-    const kx_size native = {1024, 1024};
+    kx_size native;
     const char *images = kx_cli_given(arguments, "images") ? arguments->images[0] : "1";
     KX_TRY(kx_cli_fill_request(&request, arguments, err));
+    KX_TRY(kx_cli_open_model(&model, arguments, err));
+    KX_TRY(find_native_size(model, &native, err));
     KX_TRY(kx_cli_parse_sizes(images, native, sizes, &request.num_references, err));
     for (size_t i = 0; i < request.num_references; i++) {
         pictures[i] = (kx_picture){.width_px = sizes[i].width_px, .height_px = sizes[i].height_px};
         request.references[i].picture = &pictures[i];
     }
-    KX_TRY(kx_cli_open_model(&model, arguments, err));
     KX_TRY(kx_edit_plan(model, &request, plan, err));
 out:
     kx_model_close(model);

@@ -158,9 +158,9 @@ static void change_header(const char *path, const char *what)
     json_t *first = json_object_get(file.header, file.first),
            *second = json_object_get(file.header, file.second);
     if (strcmp(what, "overlap") == 0) {
-        json_object_set_new(second, "data_offsets", json_deep_copy(json_object_get(first, "data_offsets")));
-        json_object_set_new(second, "shape", json_deep_copy(json_object_get(first, "shape")));
-        json_object_set_new(second, "dtype", json_deep_copy(json_object_get(first, "dtype")));
+        /* Two bytes earlier: the length stays right, the first two bytes are shared. */
+        size_t begin = offset_of(&file, file.second, 0) - 2, end = offset_of(&file, file.second, 1) - 2;
+        json_object_set_new(second, "data_offsets", json_pack("[I,I]", (json_int_t)begin, (json_int_t)end));
     } else if (strcmp(what, "dtype") == 0) {
         bool is_i16 = strcmp(json_string_value(json_object_get(first, "dtype")), "F32") != 0;
         json_object_set_new(first, "dtype", json_string(is_i16 ? "I16" : "I32"));
@@ -176,12 +176,14 @@ static void put_nan(const char *path)
 {
     tensors_file file;
     open_tensors(&file, path);
-    uint8_t *data = file.bytes.data + 8 + file.header_bytes + offset_of(&file, file.first, 0);
+    size_t begin = offset_of(&file, file.first, 0), end = offset_of(&file, file.first, 1);
+    uint8_t *data = file.bytes.data + 8 + file.header_bytes;
     bool wide = strcmp(json_string_value(json_object_get(json_object_get(file.header, file.first), "dtype")),
                        "F32") == 0;
     /* Little-endian quiet NaN: 7fc00000 as F32, 7fc0 as BF16, which as F16 is a NaN too. */
     const uint8_t nan_f32[4] = {0, 0, 0xc0, 0x7f}, nan_16[2] = {0xc0, 0x7f};
-    memcpy(data, wide ? nan_f32 : nan_16, wide ? 4 : 2);
+    for (size_t at = begin; at < end; at += wide ? 4 : 2)
+        memcpy(data + at, wide ? nan_f32 : nan_16, wide ? 4 : 2);
     puts(file.first);
     write_file(path, file.bytes.data, file.bytes.size);
     json_decref(file.header);
