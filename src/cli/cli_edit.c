@@ -227,7 +227,7 @@ static void tell_details(const edit_job *job)
                 m->working.width_px, m->working.height_px, m->index, m->offset_y_tokens, m->offset_x_tokens);
     }
     fprintf(stderr, "prompt: %u tokens for CLIP, %u for T5\n", result->clip_tokens, result->t5_tokens);
-    fprintf(stderr, "working size %dx%d, %d steps, guidance %g\n", result->working.width_px,
+    fprintf(stderr, "working size %dx%d, steps %d, guidance %g\n", result->working.width_px,
             result->working.height_px, result->steps, result->guidance);
     fprintf(stderr, "seconds: load %.2f, text %.2f, encode %.2f, denoise %.2f, decode %.2f, write %.2f\n",
             t->load, t->text, t->encode, t->denoise, t->decode, job->write_seconds);
