@@ -121,7 +121,7 @@ static void the_tiny_model_is_a_model(void **state)
     assert_string_equal(files->configs.kontext.name, "synthetic tiny, seed 1");
     assert_int_equal(files->configs.kontext.native_area.value, 128 * 128);
     assert_int_equal(files->configs.kontext.max_text_tokens.value, 64);
-    assert_int_equal(files->configs.clip.eos_token_id.value, 513);
+    assert_int_equal(files->configs.clip.eos_token_id.value, 2);
     for (size_t i = 0; i < files->configs.kontext.num_preferred_sizes; i++) {
         kx_size size = files->configs.kontext.preferred_sizes[i];
         assert_true(abs(size.width_px * size.height_px - 128 * 128) < 1700);

@@ -15,7 +15,7 @@ typedef struct kx_synth_options {
     kx_synth_preset preset;
     uint64_t seed;
     size_t clip_vocab; /* 0: the published 49408 */
-    size_t t5_vocab;   /* 0: the published 32128. Tables are rounded up to multiples of 128 rows */
+    size_t t5_vocab;   /* 0: the published 32128. Its table is rounded up to a multiple of 128 rows */
     /* Adds the tokenizers (and whatever else) to `folder`, before the model appears under its name. May be
      * NULL. */
     kx_status (*add_files)(void *context, const char *folder, kx_error *err);

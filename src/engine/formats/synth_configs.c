@@ -64,14 +64,15 @@ static kx_status config_vae(const kx_synth_sizes *s, kx_bytes *text, kx_error *e
                   down, down, s->latent_channels, s->vae_blocks, s->vae_groups, up, up, up, up);
 }
 
-/* The last two entries of the vocabulary are start and end. */
+/* eos_token_id 2, as in the published file, selects the largest id: right for every vocabulary that ends with
+ * the end token, whatever the number of rows. */
 static kx_status config_clip(const kx_synth_sizes *s, kx_bytes *text, kx_error *err)
 {
     return append(text, err,
                   "{\n"
                   "  \"architectures\": [\"CLIPTextModel\"],\n"
-                  "  \"bos_token_id\": %d,\n"
-                  "  \"eos_token_id\": %d,\n"
+                  "  \"bos_token_id\": 0,\n"
+                  "  \"eos_token_id\": 2,\n"
                   "  \"hidden_act\": \"quick_gelu\",\n"
                   "  \"hidden_size\": %d,\n"
                   "  \"intermediate_size\": %d,\n"
@@ -80,13 +81,12 @@ static kx_status config_clip(const kx_synth_sizes *s, kx_bytes *text, kx_error *
                   "  \"model_type\": \"clip_text_model\",\n"
                   "  \"num_attention_heads\": %d,\n"
                   "  \"num_hidden_layers\": %d,\n"
-                  "  \"pad_token_id\": %d,\n"
+                  "  \"pad_token_id\": 1,\n"
                   "  \"projection_dim\": %d,\n"
                   "  \"torch_dtype\": \"bfloat16\",\n"
                   "  \"vocab_size\": %d\n"
                   "}\n",
-                  s->clip_vocab - 2, s->clip_vocab - 1, s->clip_width, s->clip_hidden, s->clip_heads,
-                  s->clip_layers, s->clip_vocab - 1, s->clip_width, s->clip_rows);
+                  s->clip_width, s->clip_hidden, s->clip_heads, s->clip_layers, s->clip_width, s->clip_rows);
 }
 
 static kx_status config_t5(const kx_synth_sizes *s, kx_bytes *text, kx_error *err)

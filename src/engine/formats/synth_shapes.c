@@ -60,8 +60,7 @@ kx_synth_sizes kx_synth_sizes_of(const kx_synth_options *options)
     size_t t5_vocab = options->t5_vocab > 0 ? options->t5_vocab : 32128;
     size_t clip_vocab = options->clip_vocab > 0 ? options->clip_vocab : 49408;
     sizes.t5_rows = (int)((t5_vocab + 127) / 128 * 128);
-    sizes.clip_vocab = (int)clip_vocab;
-    sizes.clip_rows = sizes.clip_vocab;
+    sizes.clip_rows = (int)clip_vocab;
     return sizes;
 }
 

@@ -25,7 +25,7 @@ typedef struct kx_synth_sizes {
     int heads, head_dim, double_blocks, single_blocks;
     int axes[3];
     int t5_width, t5_heads, t5_head_dim, t5_hidden, t5_layers, t5_rows;
-    int clip_width, clip_heads, clip_hidden, clip_layers, clip_rows, clip_vocab;
+    int clip_width, clip_heads, clip_hidden, clip_layers, clip_rows;
     int vae_channels[4], vae_blocks, vae_groups, latent_channels;
     int text_tokens;
 } kx_synth_sizes;
