@@ -29,7 +29,7 @@ out:
 
 kx_status kx_bytes_append(kx_bytes *bytes, const void *data, size_t size, kx_error *err)
 {
-    uint8_t *where;
+    uint8_t *where = NULL;
     kx_status status = kx_bytes_grow(bytes, size, &where, err);
     if (status == KX_OK && size > 0) memcpy(where, data, size);
     return status;

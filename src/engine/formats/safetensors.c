@@ -71,7 +71,7 @@ static kx_status read_shape(const header *h, kx_safetensors_tensor *tensor, cons
     tensor->count = 1;
     bool fits = true;
     for (size_t i = 0; i < rank; i++) {
-        size_t extent;
+        size_t extent = 0;
         KX_TRY(read_extent(h, tensor->name, "\"shape\"", json_array_get(shape, i), &extent, err));
         tensor->shape[i] = (int64_t)extent;
         fits = fits && kx_checked_mul(tensor->count, extent, &tensor->count);
@@ -88,7 +88,7 @@ static kx_status read_offsets(const header *h, kx_safetensors_tensor *tensor, co
 {
     kx_status status = KX_OK;
     const char *path = h->file->path;
-    size_t begin, end;
+    size_t begin = 0, end = 0;
     KX_FAIL_IF(json_array_size(offsets) != 2, err, h->blame, "%s: tensor %s has no pair \"data_offsets\"",
                path, tensor->name);
     KX_TRY(read_extent(h, tensor->name, "\"data_offsets\"", json_array_get(offsets, 0), &begin, err));
