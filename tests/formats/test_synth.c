@@ -159,6 +159,36 @@ static void the_large_presets_have_the_true_sizes(void **state)
     }
 }
 
+static void shards_hold_the_same_model(void **state)
+{
+    (void)state;
+    kx_error err = {0};
+    kx_model_files *files[2];
+    for (int i = 0; i < 2; i++) {
+        kx_synth_options options = tiny;
+        options.add_files = add_tokenizers;
+        options.shard_bytes = i == 0 ? 0 : 300000;
+        const char *folder = path_in(test_temporary_folder(), i == 0 ? "one-file" : "many-files");
+        assert_ok(kx_synth_write(folder, &options, NULL, &err));
+        assert_ok(kx_model_files_open(&files[i], folder, NULL, &err));
+    }
+    assert_int_equal(files[0]->num_files, 4);
+    assert_true(files[1]->parts[KX_PART_TRANSFORMER].num_files > 3);
+    for (int kind = 0; kind < KX_PART_COUNT; kind++) {
+        const kx_part *whole = &files[0]->parts[kind], *cut = &files[1]->parts[kind];
+        assert_int_equal(whole->num_entries, cut->num_entries);
+        for (size_t i = 0; i < whole->num_entries; i++) {
+            const kx_safetensors_tensor *a = whole->entries[i].tensor, *b = cut->entries[i].tensor;
+            assert_string_equal(a->name, b->name);
+            assert_int_equal(a->bytes, b->bytes);
+            assert_memory_equal(a->data, b->data, a->bytes);
+        }
+        for (size_t i = 0; i < cut->num_files && cut->num_files > 1; i++)
+            assert_true(cut->files[i]->bytes < 320000);
+    }
+    for (int i = 0; i < 2; i++) kx_model_files_close(files[i]);
+}
+
 /* ---- All or nothing ----------------------------------------------------------------------------------- */
 
 typedef struct watch {
@@ -299,6 +329,7 @@ int main(void)
         cmocka_unit_test(the_bytes_are_the_known_ones),
         cmocka_unit_test(the_tiny_model_is_a_model),
         cmocka_unit_test(the_large_presets_have_the_true_sizes),
+        cmocka_unit_test(shards_hold_the_same_model),
         cmocka_unit_test(cancelling_leaves_nothing),
         cmocka_unit_test(existing_things_are_not_touched),
         cmocka_unit_test(every_type_shows_its_bad_numbers),

@@ -211,7 +211,9 @@ static kx_status write_part(synth *s, kx_part_kind kind, kx_error *err)
     KX_TRY(kx_synth_config_part(&s->sizes, kind, &config, err));
     snprintf(name, sizeof name, "%s/config.json", part_files[kind].folder);
     KX_TRY(write_text(s, name, &config, err));
-    cut_shards(&s->lists[kind], part_files[kind].shard_bytes, starts, &shards);
+    uint64_t shard_bytes =
+        s->options->shard_bytes > 0 ? s->options->shard_bytes : part_files[kind].shard_bytes;
+    cut_shards(&s->lists[kind], shard_bytes, starts, &shards);
     if (shards > 1) KX_TRY(write_index(s, kind, starts, shards, err));
     for (size_t i = 0; i < shards; i++) {
         name_shard(kind, i, shards, true, name, sizeof name);

@@ -1,7 +1,7 @@
 /* Models with random weights, in the layout of diffusers, for tests of everything but the pictures' beauty.
  *
  *     tiny    a few MB: head size 32, 2 + 3 blocks, small text encoders, a narrow VAE, native size 128x128
- *     slice   the true widths, 2 + 4 blocks, 2 layers in each text encoder, the whole VAE: about 5 GB
+ *     slice   the true widths, 2 + 4 blocks, 2 layers in each text encoder, the whole VAE: 3.9 GB
  *     full    the true shapes of FLUX.1 Kontext [dev]: 33.7 GB
  *
  * All weights are bf16 and follow from the seed and the tensor's name, by an integer hash: the same bytes on
@@ -14,8 +14,9 @@
 typedef struct kx_synth_options {
     kx_synth_preset preset;
     uint64_t seed;
-    size_t clip_vocab; /* 0: the published 49408 */
-    size_t t5_vocab;   /* 0: the published 32128. Its table is rounded up to a multiple of 128 rows */
+    size_t clip_vocab;    /* 0: the published 49408 */
+    size_t t5_vocab;      /* 0: the published 32128. Its table is rounded up to a multiple of 128 rows */
+    uint64_t shard_bytes; /* the most of one file; 0: the sizes of the published files */
     /* Adds the tokenizers (and whatever else) to `folder`, before the model appears under its name. May be
      * NULL. */
     kx_status (*add_files)(void *context, const char *folder, kx_error *err);
