@@ -1,0 +1,475 @@
+/* Every entry of every kernel set against plain C (and the functions with a curve against double), over odd
+ * sizes, with guards around what is written. */
+#include "fixture.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const kx_kernels *portable(void)
+{
+    return kx_kernel_sets[0].kernels;
+}
+
+static void check_close(const float *got, const float *expected, int64_t count, double bound, const char *set,
+                        const char *what)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (!(fabs((double)got[i] - (double)expected[i]) <= bound))
+            fail_msg("%s: %s of %lld values: [%lld] is %.9g, %.9g is expected", set, what, (long long)count,
+                     (long long)i, (double)got[i], (double)expected[i]);
+    test_guarded_check(got, count, what);
+}
+
+static void check_equal(const float *got, const float *expected, int64_t count, const char *set,
+                        const char *what)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (memcmp(&got[i], &expected[i], sizeof got[i]) != 0 && !(isnan(got[i]) && isnan(expected[i])))
+            fail_msg("%s: %s: [%lld] is %.9g, %.9g is expected", set, what, (long long)i, (double)got[i],
+                     (double)expected[i]);
+    test_guarded_check(got, count, what);
+}
+
+static float *guarded_random(test_random *random, int64_t count)
+{
+    float *values = test_guarded(count);
+    test_random_fill(random, values, count);
+    return values;
+}
+
+static float *guarded_copy(const float *from, int64_t count)
+{
+    float *values = test_guarded(count);
+    memcpy(values, from, (size_t)count * sizeof(float));
+    return values;
+}
+
+/* Sizes around every multiple of the lanes. */
+static int64_t odd_size(int i)
+{
+    static const int64_t sizes[] = {1,  2,  3,  4,  5,  7,  8,  9,  15, 16,  17,  23,  24,  31,  32,  33,
+                                    47, 48, 49, 63, 64, 65, 95, 96, 97, 127, 128, 129, 255, 256, 257, 1001};
+    return sizes[i];
+}
+enum { ODD_SIZES = 32 };
+
+static void one_tile(const kx_kernels *set, test_random *random, int64_t rows, int64_t width, int64_t depth,
+                     bool add)
+{
+    int64_t a_stride = depth + 3, c_stride = set->tile_cols + 2, count = (rows - 1) * c_stride + width;
+    float *a = guarded_random(random, rows * a_stride), *b = guarded_random(random, depth * width);
+    float *c = guarded_random(random, count), *expected = guarded_copy(c, count);
+    set->tile(rows, width, depth, a, a_stride, b, add, c, c_stride);
+    portable()->tile(rows, width, depth, a, a_stride, b, add, expected, c_stride);
+    check_close(c, expected, count, 1e-6 * (4 + (double)depth), set->name, "tile");
+    for (int64_t r = 0; r + 1 < rows; r++) /* between the rows nothing may change */
+        assert_memory_equal(c + r * c_stride + width, expected + r * c_stride + width,
+                            (size_t)(c_stride - width) * sizeof(float));
+    test_guarded_free(a);
+    test_guarded_free(b);
+    test_guarded_free(c);
+    test_guarded_free(expected);
+}
+
+static void every_tile(const kx_kernels *set)
+{
+    test_random random = {1};
+    for (int64_t rows = 1; rows <= set->tile_rows; rows++)
+        for (int64_t width = set->lanes; width <= set->tile_cols; width += set->lanes)
+            for (int64_t depth = 1; depth < 300; depth += 1 + depth / 2) {
+                one_tile(set, &random, rows, width, depth, false);
+                one_tile(set, &random, rows, width, depth, true);
+            }
+}
+
+static void tiles_are_those_of_plain_c(void **state)
+{
+    (void)state;
+    test_every_set(every_tile);
+}
+
+static void every_transpose(const kx_kernels *set)
+{
+    test_random random = {2};
+    for (int64_t rows = 0; rows <= set->lanes; rows++)
+        for (int i = 0; i < 22; i++) {
+            int64_t depth = odd_size(i), y_stride = set->tile_cols,
+                    count = (depth - 1) * y_stride + set->lanes;
+            float *x = guarded_random(&random, (rows + 1) * (depth + 5));
+            float *y = guarded_random(&random, count), *expected = guarded_copy(y, count);
+            for (int64_t k = 0; k < depth; k++)
+                for (int64_t r = 0; r < set->lanes; r++)
+                    expected[k * y_stride + r] = r < rows ? x[r * (depth + 5) + k] : 0;
+            set->transpose(rows, depth, x, depth + 5, y, y_stride);
+            check_equal(y, expected, count, set->name, "transpose");
+            test_guarded_free(x);
+            test_guarded_free(y);
+            test_guarded_free(expected);
+        }
+}
+
+static void transposes_are_exact(void **state)
+{
+    (void)state;
+    test_every_set(every_transpose);
+}
+
+/* All bit patterns of the type (a spread of them for F32), at the given offset. */
+static void widen_all(const kx_kernels *set, kx_dtype dtype, int64_t offset, float scale)
+{
+    size_t size = kx_dtype_bytes(dtype);
+    int64_t count = size == 1 ? 256 : 65536;
+    uint8_t *bits = malloc((size_t)count * size + 64);
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t pattern = size == 4 ? (uint32_t)i << 16 | (uint32_t)i : (uint32_t)i;
+        memcpy(bits + offset + i * (int64_t)size, &pattern, size);
+    }
+    float *y = test_guarded(count), *expected = test_guarded(count);
+    set->widen(dtype, bits + offset, count, scale, y);
+    for (int64_t i = 0; i < count; i++) expected[i] = scale * kx_dtype_get(dtype, bits + offset, (size_t)i);
+    check_equal(y, expected, count, set->name, kx_dtype_name(dtype));
+    test_guarded_free(y);
+    for (int i = 0; i < ODD_SIZES; i++) {
+        if (odd_size(i) > 256) continue;
+        y = test_guarded(odd_size(i));
+        set->widen(dtype, bits + offset, odd_size(i), scale, y);
+        check_equal(y, expected, odd_size(i), set->name, kx_dtype_name(dtype));
+        test_guarded_free(y);
+    }
+    test_guarded_free(expected);
+    free(bits);
+}
+
+static void every_widen(const kx_kernels *set)
+{
+    static const kx_dtype dtypes[] = {KX_F32, KX_BF16, KX_F16, KX_F8_E4M3, KX_F8_E5M2};
+    for (size_t i = 0; i < 5; i++)
+        for (int64_t offset = 0; offset < 4; offset++)
+            widen_all(set, dtypes[i], offset, offset == 2 ? 0.0371f : 1.0f);
+}
+
+static void weights_of_every_type_widen_exactly(void **state)
+{
+    (void)state;
+    test_every_set(every_widen);
+}
+
+static void every_dots(const kx_kernels *set)
+{
+    test_random random = {3};
+    for (int64_t rows = 1; rows <= KX_DOT_ROWS_MAX; rows++)
+        for (int i = 0; i < ODD_SIZES; i++) {
+            int64_t n = odd_size(i);
+            float *w = guarded_random(&random, n), *x = guarded_random(&random, rows * (n + 1));
+            float *y = guarded_random(&random, rows), *expected = guarded_copy(y, rows);
+            float *alone = guarded_copy(y, rows);
+            set->dots(rows, n, w, x, n + 1, y);
+            portable()->dots(rows, n, w, x, n + 1, expected);
+            check_close(y, expected, rows, 1e-6 * (4 + (double)n), set->name, "dots");
+            for (int64_t r = 0; r < rows; r++) set->dots(1, n, w, x + r * (n + 1), n + 1, alone + r);
+            check_equal(y, alone, rows, set->name, "dots of one row and of several");
+            test_guarded_free(w);
+            test_guarded_free(x);
+            test_guarded_free(y);
+            test_guarded_free(expected);
+            test_guarded_free(alone);
+        }
+}
+
+static void dot_products_are_those_of_plain_c(void **state)
+{
+    (void)state;
+    test_every_set(every_dots);
+}
+
+static void every_epilogue(const kx_kernels *set)
+{
+    test_random random = {4};
+    for (int kind = KX_EPILOGUE_STORE; kind <= KX_EPILOGUE_MULTIPLY; kind++)
+        for (int i = 0; i < ODD_SIZES; i++)
+            for (int biased = 0; biased < 2; biased++) {
+                int64_t n = odd_size(i);
+                float *r = guarded_random(&random, n), *bias = guarded_random(&random, n);
+                float *gate = guarded_random(&random, n), *y = guarded_random(&random, n);
+                float *expected = guarded_copy(y, n);
+                for (int64_t k = 0; k < n; k++) r[k] *= 9;
+                set->epilogue((kx_epilogue)kind, n, r, biased ? bias : NULL, gate, y);
+                portable()->epilogue((kx_epilogue)kind, n, r, biased ? bias : NULL, gate, expected);
+                check_close(y, expected, n, 3e-6, set->name, "epilogue");
+                portable()->epilogue((kx_epilogue)kind, n, r, biased ? bias : NULL, gate, expected);
+                set->epilogue((kx_epilogue)kind, n, r, biased ? bias : NULL, gate, r); /* in place */
+                test_guarded_check(r, n, "epilogue in place");
+                if (kind == KX_EPILOGUE_STORE || kind == KX_EPILOGUE_GELU_TANH)
+                    check_equal(r, y, n, set->name, "in place");
+                test_guarded_free(r);
+                test_guarded_free(bias);
+                test_guarded_free(gate);
+                test_guarded_free(y);
+                test_guarded_free(expected);
+            }
+}
+
+static void epilogues_are_those_of_plain_c(void **state)
+{
+    (void)state;
+    test_every_set(every_epilogue);
+}
+
+static void rows_of(const kx_kernels *set, test_random *random, int64_t n)
+{
+    float *x = guarded_random(random, n), *a = guarded_random(random, n), *b = guarded_random(random, n);
+    float *y = test_guarded(n), *expected = test_guarded(n), spread = n > 4 ? 1.0f : 4.0f;
+    set->scale(n, x, 0.37f, y);
+    portable()->scale(n, x, 0.37f, expected);
+    check_equal(y, expected, n, set->name, "scale");
+    for (int silu = 0; silu < 2; silu++) {
+        set->affine(n, x, a, b, silu, y);
+        portable()->affine(n, x, a, b, silu, expected);
+        check_close(y, expected, n, 1e-6, set->name, "affine");
+        set->affine(n, x, NULL, NULL, silu, y);
+        portable()->affine(n, x, NULL, NULL, silu, expected);
+        check_close(y, expected, n, 1e-6, set->name, "affine without a map");
+    }
+    set->layer_norm(n, x, 1e-2f, a, 1, b, y);
+    portable()->layer_norm(n, x, 1e-2f, a, 1, b, expected);
+    check_close(y, expected, n, (double)(4e-6f * spread), set->name, "layer norm");
+    set->rms_norm(n, x, 1e-6f, a, y);
+    portable()->rms_norm(n, x, 1e-6f, a, expected);
+    check_close(y, expected, n, 4e-6, set->name, "rms norm");
+    memcpy(y, x, (size_t)n * sizeof(float));
+    set->layer_norm(n, y, 1e-2f, a, 0, b, y);
+    portable()->layer_norm(n, x, 1e-2f, a, 0, b, expected);
+    check_close(y, expected, n, (double)(4e-6f * spread), set->name, "layer norm in place");
+    if (n % 2 == 0) {
+        memcpy(y, x, (size_t)n * sizeof(float));
+        memcpy(expected, x, (size_t)n * sizeof(float));
+        set->head_norm_rope(n, y, 1e-6f, a, b, b + n / 2);
+        portable()->head_norm_rope(n, expected, 1e-6f, a, b, b + n / 2);
+        check_close(y, expected, n, 4e-6, set->name, "head norm and rope");
+    }
+    test_guarded_free(x);
+    test_guarded_free(a);
+    test_guarded_free(b);
+    test_guarded_free(y);
+    test_guarded_free(expected);
+}
+
+static void every_row(const kx_kernels *set)
+{
+    test_random random = {5};
+    for (int i = 0; i < ODD_SIZES; i++) rows_of(set, &random, odd_size(i));
+}
+
+static void rows_are_those_of_plain_c(void **state)
+{
+    (void)state;
+    test_every_set(every_row);
+}
+
+static void far_rows(const kx_kernels *set)
+{
+    test_random random = {6};
+    int64_t n = 3072;
+    float *x = guarded_random(&random, n), *one = test_guarded(n), *zero = test_guarded(n),
+          *y = test_guarded(n);
+    double mean = 0, squares = 0;
+    for (int64_t i = 0; i < n; i++) {
+        x[i] = 1000.0f + x[i];
+        one[i] = 1;
+        zero[i] = 0;
+        mean += (double)x[i] / (double)n;
+    }
+    for (int64_t i = 0; i < n; i++) squares += pow((double)x[i] - mean, 2);
+    set->layer_norm(n, x, 0, one, 0, zero, y);
+    for (int64_t i = 0; i < n; i++)
+        assert_true(fabs((double)y[i] - ((double)x[i] - mean) / sqrt(squares / (double)n)) < 2e-4);
+    test_guarded_free(x);
+    test_guarded_free(one);
+    test_guarded_free(zero);
+    test_guarded_free(y);
+}
+
+static void layer_norm_holds_far_from_zero(void **state)
+{
+    (void)state;
+    test_every_set(far_rows);
+}
+
+static void every_softmax(const kx_kernels *set)
+{
+    test_random random = {7};
+    for (int i = 0; i < ODD_SIZES; i++) {
+        int64_t n = odd_size(i);
+        float *s = guarded_random(&random, n), *expected = guarded_copy(s, n);
+        float max = -INFINITY, sum = 0, expected_max = max, expected_sum = sum;
+        for (int round = 0; round < 3; round++) {
+            float factor = set->softmax(n, s, &max, &sum);
+            float expected_factor = portable()->softmax(n, expected, &expected_max, &expected_sum);
+            assert_true(max == expected_max && (round > 0 || factor == 0.0f));
+            assert_true(fabsf(factor - expected_factor) <= 1e-6f);
+            assert_true(fabsf(sum - expected_sum) <= 1e-6f * (float)n * expected_sum);
+            check_close(s, expected, n, 4e-7, set->name, "softmax");
+            for (int64_t k = 0; k < n; k++) s[k] = expected[k] = 20 * test_random_value(&random);
+        }
+        test_guarded_free(s);
+        test_guarded_free(expected);
+    }
+}
+
+static void streaming_softmax_is_that_of_plain_c(void **state)
+{
+    (void)state;
+    test_every_set(every_softmax);
+}
+
+static void every_column_sum(const kx_kernels *set)
+{
+    test_random random = {8};
+    for (int i = 0; i < ODD_SIZES; i++) {
+        int64_t n = odd_size(i), rows = 9;
+        float *x = guarded_random(&random, rows * (n + 2));
+        double *sums = calloc((size_t)(3 * n), sizeof *sums), *expected = sums + n, *mean = expected + n;
+        for (int64_t k = 0; k < n; k++) mean[k] = 0.01 * (double)k;
+        set->column_sums(rows, n, x, n + 2, NULL, sums);
+        portable()->column_sums(rows, n, x, n + 2, NULL, expected);
+        set->column_sums(rows, n, x, n + 2, mean, sums);
+        portable()->column_sums(rows, n, x, n + 2, mean, expected);
+        assert_memory_equal(sums, expected, (size_t)n * sizeof *sums);
+        free(sums);
+        test_guarded_free(x);
+    }
+}
+
+static void column_sums_are_equal_to_plain_c(void **state)
+{
+    (void)state;
+    test_every_set(every_column_sum);
+}
+
+static void every_place(const kx_kernels *set)
+{
+    test_random random = {9};
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (int i = 0; i < ODD_SIZES; i++) {
+        int64_t n = odd_size(i);
+        float *x = guarded_random(&random, n);
+        x[0] = 3e38f;
+        x[n] = NAN; /* not part of the row */
+        assert_true(set->all_finite(n, x));
+        for (int64_t k = 0; k < n; k++) {
+            float old = x[k];
+            x[k] = bad[k % 3];
+            assert_false(set->all_finite(n, x));
+            x[k] = old;
+        }
+        test_guarded_free(x);
+    }
+}
+
+static void a_value_that_is_not_finite_is_found_anywhere(void **state)
+{
+    (void)state;
+    test_every_set(every_place);
+}
+
+enum { CURVE_POINTS = 400000 };
+
+/* exp through softmax with the maximum held at 0; sigmoid and GELU through their epilogues. */
+static void every_curve(const kx_kernels *set)
+{
+    double exp_error = 0, silu_error = 0, gelu_error = 0;
+    float *x = test_guarded(CURVE_POINTS), *y = test_guarded(CURVE_POINTS);
+    for (int64_t i = 0; i < CURVE_POINTS; i++) x[i] = y[i] = -87.0f * (float)i / CURVE_POINTS;
+    float max = 0, sum = 0;
+    set->softmax(CURVE_POINTS, y, &max, &sum);
+    for (int64_t i = 0; i < CURVE_POINTS; i++)
+        exp_error = fmax(exp_error, fabs((double)y[i] / exp((double)x[i]) - 1));
+    for (int64_t i = 0; i < CURVE_POINTS; i++) x[i] = -80.0f + 120.0f * ((float)i + 0.5f) / CURVE_POINTS;
+    set->epilogue(KX_EPILOGUE_SILU, CURVE_POINTS, x, NULL, NULL, y);
+    for (int64_t i = 0; i < CURVE_POINTS; i++)
+        silu_error = fmax(silu_error, fabs((double)y[i] * (1 + exp(-(double)x[i])) / (double)x[i] - 1));
+    for (int64_t i = 0; i < CURVE_POINTS; i++) x[i] = -20.0f + 40.0f * ((float)i + 0.5f) / CURVE_POINTS;
+    set->epilogue(KX_EPILOGUE_GELU_TANH, CURVE_POINTS, x, NULL, NULL, y);
+    for (int64_t i = 0; i < CURVE_POINTS; i++) {
+        double r = (double)x[i], u = sqrt(2 / 3.14159265358979323846) * (r + 0.044715 * r * r * r);
+        gelu_error = fmax(gelu_error, fabs((double)y[i] - r / (1 + exp(-2 * u))) / fabs(r));
+    }
+    print_message("%s: largest error of exp %.2e, of SiLU %.2e (both relative), of GELU %.2e |x|\n",
+                  set->name, exp_error, silu_error, gelu_error);
+    assert_true(exp_error < 1.3e-7);
+    assert_true(silu_error < 2.5e-7);
+    assert_true(gelu_error < 2e-7);
+    test_guarded_free(x);
+    test_guarded_free(y);
+}
+
+static void curves_are_within_two_units_of_the_last_place(void **state)
+{
+    (void)state;
+    test_every_set(every_curve);
+}
+
+static void exponentials_end_well(const kx_kernels *set)
+{
+    float s[20] = {0, -103.0f, -104.5f, -1000.0f, -INFINITY, -87.5f, -95.0f, NAN}, max = 0, sum = 0;
+    set->softmax(20, s, &max, &sum);
+    assert_true(s[0] == 1.0f && s[2] == 0.0f && s[3] == 0.0f && s[4] == 0.0f && isnan(s[7]));
+    assert_true(fabs((double)s[1] - exp(-103.0)) < 1.5e-45 && fabs((double)s[5] / exp(-87.5) - 1) < 1e-6);
+    assert_true(fabs((double)s[6] - exp(-95.0)) < 1.5e-45 && isnan(sum));
+    float x[20] = {0, 200.0f, -200.0f, 1e30f, -88.0f, NAN}, y[20];
+    set->epilogue(KX_EPILOGUE_SILU, 20, x, NULL, NULL, y);
+    assert_true(y[0] == 0.0f && y[1] == 200.0f && fabsf(y[2]) < 1e-30f && y[3] == 1e30f && isnan(y[5]));
+    assert_true(y[4] < 0.0f && y[4] > -1e-35f);
+    set->epilogue(KX_EPILOGUE_GELU_TANH, 20, x, NULL, NULL, y);
+    assert_true(y[0] == 0.0f && y[1] == 200.0f && y[2] == 0.0f && y[3] == 1e30f && isnan(y[5]));
+}
+
+static void curves_hold_at_their_ends(void **state)
+{
+    (void)state;
+    test_every_set(exponentials_end_well);
+}
+
+static void a_set_is_chosen_by_name(void **state)
+{
+    (void)state;
+    kx_error err = {0};
+    const kx_kernels *kernels = NULL;
+    assert_ok(kx_kernels_choose("portable", &kernels, &err));
+    assert_string_equal(kernels->name, "portable");
+    assert_ok(kx_kernels_choose(NULL, &kernels, &err));
+    for (size_t i = 0; i < kx_kernel_set_count; i++) {
+        const kx_kernel_set *set = &kx_kernel_sets[i];
+        const kx_kernels *named = NULL;
+        kx_error refusal = {0};
+        kx_status status = kx_kernels_choose(set->kernels->name, &named, &refusal);
+        assert_int_equal(status, set->supported() ? KX_OK : KX_ERR_INPUT);
+        if (status == KX_OK) assert_ptr_equal(named, set->kernels);
+        if (status != KX_OK) assert_non_null(strstr(refusal.message, set->kernels->name));
+        if (status == KX_OK && i + 1 == kx_kernel_set_count) assert_ptr_equal(kernels, named);
+    }
+    assert_int_equal(kx_kernels_choose("sse9", &kernels, &err), KX_ERR_INPUT);
+    assert_non_null(strstr(err.message, "sse9"));
+    assert_non_null(strstr(err.message, "portable"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_set_is_chosen_by_name),
+        cmocka_unit_test(tiles_are_those_of_plain_c),
+        cmocka_unit_test(transposes_are_exact),
+        cmocka_unit_test(weights_of_every_type_widen_exactly),
+        cmocka_unit_test(dot_products_are_those_of_plain_c),
+        cmocka_unit_test(epilogues_are_those_of_plain_c),
+        cmocka_unit_test(rows_are_those_of_plain_c),
+        cmocka_unit_test(layer_norm_holds_far_from_zero),
+        cmocka_unit_test(streaming_softmax_is_that_of_plain_c),
+        cmocka_unit_test(column_sums_are_equal_to_plain_c),
+        cmocka_unit_test(a_value_that_is_not_finite_is_found_anywhere),
+        cmocka_unit_test(curves_are_within_two_units_of_the_last_place),
+        cmocka_unit_test(curves_hold_at_their_ends),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
