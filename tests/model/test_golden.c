@@ -608,6 +608,17 @@ static void the_transformer_matches_the_original_code(void **state)
     json_decref(root);
 }
 
+/* The sine-filled encoder multiplies rounding: with one channel a group and smooth weights, some groups
+ * hardly vary. In float64, one unit in the last place (of f32) on the convolutions' outputs moves this latent
+ * by 3e-6 to 1.4e-4, two by up to 2.4e-4; over 400 such pictures PyTorch in f32 reaches 2e-3, as we do. So
+ * the limit here is wide; the strict ones are those of the other networks, which do not amplify. */
+static void expect_amplified(const char *what, const float *got, const float *expected, size_t count)
+{
+    test_difference d = test_compare_f32(got, expected, count);
+    print_message("# %-36s rel l2 %.2e   largest %.2e of %.2e\n", what, d.relative_l2, d.largest, d.scale);
+    assert_true(d.relative_l2 <= 5e-4);
+}
+
 static void the_autoencoder_matches_the_original_code(void **state)
 {
     (void)state;
@@ -628,9 +639,7 @@ static void the_autoencoder_matches_the_original_code(void **state)
     test_run(encode_picture, &c, 1, NULL);
     float *plain = test_json_values(root, "ae_latent", 16 * H / 8 * W / 8);
     float *latent = test_channels_last(plain, 16, H / 8 * W / 8);
-    /* One channel a group and smooth weights: f32 weights alone move the float64 result by 4e-5, PyTorch in
-     * f32 is off by 7e-5. */
-    test_expect("ae_latent", c.to.data, latent, 16 * H / 8 * W / 8, 1e-4);
+    expect_amplified("ae_latent", c.to.data, latent, 16 * H / 8 * W / 8);
     free(plain), free(c.from.data), free(c.to.data);
     c.from = kx_tensor_map_of(latent, H / 8, W / 8, 16);
     c.to = empty_map(H, W, 3);
