@@ -222,7 +222,7 @@ typedef struct kx_edit_request {
     const char *prompt; /* UTF-8, at least one byte */
     kx_reference references[KX_MAX_REFERENCES];
     size_t num_references;
-    int width_px, height_px;       /* output, 16-2048 each; 0, 0 = working size of the first reference */
+    int width_px, height_px;       /* output, 16-2048 each; 0, 0 = working size of the first reference (without ref_pixels) */
     double aspect_w, aspect_h;     /* output aspect at the native area; 0, 0 = none */
     int steps;                     /* 1-1000; 0 = the model's default */
     double guidance;               /* 0-100; negative = the model's default */

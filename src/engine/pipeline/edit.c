@@ -153,6 +153,8 @@ static kx_status run_stages(kx_job *job, kx_error *err)
     kx_status status = KX_OK;
     kx_timings *seconds = &job->result->seconds;
     size_t streams = job->geometry.num_streams;
+    /* What can be wrong with the user's files is found before hours are spent. */
+    KX_TRY(kx_job_fill_noise(job, err));
     KX_TRY(tokenize(job, err));
     KX_TRY(run_stage(job, "text", kx_job_encode_text, 2, &seconds->text, err));
     KX_TRY(dump_text(job, err));
@@ -163,7 +165,6 @@ static kx_status run_stages(kx_job *job, kx_error *err)
     KX_TRY(kx_dump_add_tensor(job->dump, "ids", &job->ids, err));
     kx_schedule_sigmas(&job->model->schedule, (size_t)job->steps, job->geometry.target_tokens, job->sigmas);
     KX_TRY(kx_dump_add(job->dump, "sigmas", KX_F32, 1, (int64_t[]){job->steps + 1}, job->sigmas, err));
-    KX_TRY(kx_job_fill_noise(job, err));
     KX_TRY(run_stage(job, "denoise", kx_job_denoise, (uint64_t)job->steps, &seconds->denoise, err));
     KX_TRY(run_stage(job, "decode", kx_job_decode, job->request->num_images, &seconds->decode, err));
     KX_TRY(kx_dump_commit(job->dump, err));

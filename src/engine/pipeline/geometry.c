@@ -100,6 +100,28 @@ out:
     return status;
 }
 
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* Reference k of a canvas, on which it begins at left_px. What the canvas loses right and below (native size)
+ * is lost to the references that lie there. */
+static void map_part(const kx_geometry *geometry, size_t k, int left_px, kx_reference_mapping *mapping)
+{
+    kx_size source = mapping->source, part = geometry->canvas_parts[k], used = geometry->stream_cropped[0];
+    double scale_x = (double)geometry->stream_working[0].width_px / used.width_px;
+    double scale_y = (double)geometry->stream_working[0].height_px / used.height_px;
+    int width = smaller(part.width_px, used.width_px > left_px ? used.width_px - left_px : 0);
+    int height = smaller(part.height_px, used.height_px);
+    mapping->cropped = (kx_size){(int)lround((double)width * source.width_px / part.width_px),
+                                 (int)lround((double)height * source.height_px / part.height_px)};
+    mapping->working = (kx_size){(int)lround(scale_x * width), (int)lround(scale_y * height)};
+    mapping->scale_x = scale_x * part.width_px / source.width_px;
+    mapping->scale_y = scale_y * part.height_px / source.height_px;
+    mapping->offset_x_tokens = (int)(scale_x * left_px / KX_TOKEN_PX);
+}
+
 static void map_references(const kx_size *sources, kx_geometry *geometry)
 {
     bool stitch = geometry->num_streams < geometry->num_references;
@@ -107,38 +129,29 @@ static void map_references(const kx_size *sources, kx_geometry *geometry)
     for (size_t k = 0; k < geometry->num_references; k++) {
         size_t stream = stitch ? 0 : k;
         kx_reference_mapping *mapping = &geometry->references[k];
-        double scale_x =
-            (double)geometry->stream_working[stream].width_px / geometry->stream_cropped[stream].width_px;
-        double scale_y =
-            (double)geometry->stream_working[stream].height_px / geometry->stream_cropped[stream].height_px;
-        mapping->source = sources[k];
-        mapping->index = geometry->placements[stream].index;
-        mapping->offset_x_tokens = geometry->placements[stream].offset_x;
-        mapping->offset_y_tokens = geometry->placements[stream].offset_y;
-        if (stitch) {
-            kx_size part = geometry->canvas_parts[k];
-            mapping->cropped = sources[k];
-            mapping->scale_x = scale_x * part.width_px / sources[k].width_px;
-            mapping->scale_y = scale_y * part.height_px / sources[k].height_px;
-            mapping->working =
-                (kx_size){(int)lround(scale_x * part.width_px), (int)lround(scale_y * part.height_px)};
-            mapping->offset_x_tokens = (int)(scale_x * left_px / KX_TOKEN_PX);
-            left_px += part.width_px;
-        } else {
-            mapping->cropped = geometry->stream_cropped[k];
-            mapping->working = geometry->stream_working[k];
-            mapping->scale_x = scale_x;
-            mapping->scale_y = scale_y;
-        }
+        kx_size cropped = geometry->stream_cropped[stream], working = geometry->stream_working[stream];
+        *mapping = (kx_reference_mapping){
+            .source = sources[k],
+            .cropped = cropped,
+            .working = working,
+            .scale_x = (double)working.width_px / cropped.width_px,
+            .scale_y = (double)working.height_px / cropped.height_px,
+            .offset_x_tokens = geometry->placements[stream].offset_x,
+            .offset_y_tokens = geometry->placements[stream].offset_y,
+            .index = geometry->placements[stream].index,
+        };
+        if (stitch) map_part(geometry, k, left_px, mapping);
+        left_px += geometry->canvas_parts[k].width_px;
     }
 }
 
-/* The size of the result: asked for, or that of the first reference as the model would see it alone. */
+/* The size of the result: asked for, or that of the first reference as the model would see it alone and
+ * without a budget, which is for references only. */
 static kx_status size_target(const kx_geometry_rules *rules, const kx_edit_request *request,
                              const kx_size *sources, kx_geometry *geometry, kx_error *err)
 {
     kx_status status = KX_OK;
-    bool by_aspect = request->aspect_w > 0 || request->aspect_h > 0;
+    bool by_aspect = request->aspect_w != 0 || request->aspect_h != 0;
     kx_size asked = {request->width_px, request->height_px};
     if (asked.width_px != 0 || asked.height_px != 0) {
         KX_FAIL_IF(by_aspect, err, KX_ERR_USAGE, "a size and an aspect ratio exclude each other");
@@ -154,11 +167,11 @@ static kx_status size_target(const kx_geometry_rules *rules, const kx_edit_reque
     } else if (geometry->num_streams == 0) {
         int side = nearest_16((int)lround(sqrt((double)rules->native_area_px)));
         geometry->final = (kx_size){side, side};
-    } else if (geometry->num_streams == geometry->num_references) {
-        geometry->final = geometry->stream_working[0];
     } else {
         kx_size cropped;
-        KX_TRY(working_size(rules, request, sources[0], &cropped, &geometry->final, err));
+        status = working_size(rules, request, sources[0], &cropped, &geometry->final, err);
+        if (status != KX_OK) kx_error_prefix(err, "image 1");
+        if (status != KX_OK) goto out;
     }
     geometry->working = kx_positions_pad(geometry->final);
     geometry->target_tokens = kx_size_tokens(geometry->working);

@@ -35,6 +35,13 @@ static kx_status check_references(const kx_edit_request *request, kx_error *err)
     kx_status status = KX_OK;
     KX_FAIL_IF(request->num_references > KX_MAX_REFERENCES, err, KX_ERR_INPUT,
                "%zu reference images are given, the limit is %d", request->num_references, KX_MAX_REFERENCES);
+    for (size_t k = 0; k < request->num_references; k++) {
+        const kx_reference *reference = &request->references[k];
+        int given = (reference->path != NULL) + (reference->data != NULL) + (reference->picture != NULL);
+        KX_FAIL_IF(given > 1, err, KX_ERR_USAGE,
+                   "image %zu: one of a file, encoded bytes or pixels is expected, %d of them are given",
+                   k + 1, given);
+    }
     KX_FAIL_IF((unsigned)request->scheme > KX_REFERENCES_STITCH, err, KX_ERR_INPUT,
                "unknown reference scheme %d", (int)request->scheme);
     KX_FAIL_IF((unsigned)request->ref_size > KX_REF_SIZE_GIVEN, err, KX_ERR_INPUT,
