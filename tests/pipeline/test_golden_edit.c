@@ -53,7 +53,8 @@ static void compare(const golden_case *c, const kx_safetensors *ours, const char
     if (expected == NULL) return; /* equals that of another case */
     if (actual == NULL) fail_msg("%s: the dump lacks %s", c->name, our_name);
     if (actual->count != expected->count)
-        fail_msg("%s: %s has %zu values, %zu are expected", c->name, our_name, actual->count, expected->count);
+        fail_msg("%s: %s has %zu values, %zu are expected", c->name, our_name, actual->count,
+                 expected->count);
     float *a = malloc(actual->bytes), *b = malloc(actual->bytes);
     memcpy(a, actual->data, actual->bytes);
     memcpy(b, expected->data, actual->bytes);
@@ -69,8 +70,8 @@ static void compare(const golden_case *c, const kx_safetensors *ours, const char
     print_message("# %-20s %-16s relative l2 %.2e, largest %.2e of %.3g\n", c->name, our_name, d.relative_l2,
                   d.largest, d.scale);
     if (!(d.relative_l2 <= limit) || !(d.largest <= 1e-4 * fmax(d.scale, 1e-30)))
-        fail_msg("%s: %s is off by %.2e relative l2 (limit %.2e), %.2e at most (largest value %.3g)", c->name, our_name,
-                 d.relative_l2, limit, d.largest, d.scale);
+        fail_msg("%s: %s is off by %.2e relative l2 (limit %.2e), %.2e at most (largest value %.3g)", c->name,
+                 our_name, d.relative_l2, limit, d.largest, d.scale);
 }
 
 static void compare_dump(const golden_case *c, const char *dump_path)
@@ -107,7 +108,8 @@ static void compare_dump(const golden_case *c, const char *dump_path)
     }
     compare(c, &ours, "latents", &golden, "latent_final", limit);
     compare(c, &ours, "image", &golden, "image", limit);
-    const kx_safetensors_tensor *ids = kx_safetensors_find(&ours, "ids"), *expected = kx_safetensors_find(&golden, "img_ids");
+    const kx_safetensors_tensor *ids = kx_safetensors_find(&ours, "ids"),
+                                *expected = kx_safetensors_find(&golden, "img_ids");
     if (expected != NULL)
         assert_memory_equal(ids->data + ids->bytes - expected->bytes, expected->data, expected->bytes);
     kx_safetensors_close(&ours);
@@ -126,7 +128,8 @@ static void compare_picture(const golden_case *c, const kx_picture *picture)
     size_t count = 3 * (size_t)golden.width_px * (size_t)golden.height_px, differing = 0;
     for (size_t i = 0; i < count; i++) {
         int off = abs(picture->rgb[i] - golden.rgb[i]);
-        if (off > 1) fail_msg("%s: byte %zu is %d, %d is expected", c->name, i, picture->rgb[i], golden.rgb[i]);
+        if (off > 1)
+            fail_msg("%s: byte %zu is %d, %d is expected", c->name, i, picture->rgb[i], golden.rgb[i]);
         differing += off != 0;
     }
     print_message("# %-20s picture: %zu of %zu bytes differ by 1\n", c->name, differing, count);

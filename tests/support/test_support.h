@@ -10,6 +10,18 @@
 
 #include "base/error.h"
 
+/* Whether a sanitizer is built in: it slows programs down and holds memory of its own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TEST_UNDER_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define TEST_UNDER_SANITIZER 1
+#endif
+#endif
+#ifndef TEST_UNDER_SANITIZER
+#define TEST_UNDER_SANITIZER 0
+#endif
+
 /* Fails the test with the error's sentence when `status` is not KX_OK. */
 #define assert_ok(call)                                                                                      \
     do {                                                                                                     \

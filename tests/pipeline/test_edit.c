@@ -1,0 +1,519 @@
+/* Whole edits on a tiny model with random weights: every kind of request works, equal requests give equal
+ * bytes, and the dump says truly what was done. */
+#include "pipeline_test_support.h"
+
+#include "engine/images/resize.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <unistd.h>
+
+/* ---- Many kinds of edits ---- */
+
+typedef struct mixed_job {
+    const char *prompt;
+    int num_references;
+    int sizes[KX_MAX_REFERENCES][2];
+    kx_reference_scheme scheme;
+    kx_ref_size ref_size;
+    int given[2];
+    int output[2]; /* 0, 0: not asked for */
+    double aspect[2];
+    int expected[2];
+    unsigned num_images;
+    uint64_t ref_pixels;
+    kx_noise_stream noise;
+} mixed_job;
+
+static const mixed_job mixed_jobs[] = {
+    {"a", 0, .expected = {128, 128}},
+    {"Make the sky green", 1, {{128, 128}}, .expected = {128, 128}},
+    {"odd size", 1, {{128, 128}}, .output = {100, 75}, .expected = {100, 75}},
+    {"the smallest", 0, .output = {16, 16}, .expected = {16, 16}},
+    {"narrow", 1, {{300, 20}}, .output = {17, 200}, .expected = {17, 200}},
+    {"preferred", 1, {{320, 200}}, .expected = {176, 96}},
+    {"one pixel", 1, {{1, 1}}, .expected = {128, 128}},
+    {"native", 1, {{75, 100}}, .ref_size = KX_REF_SIZE_NATIVE, .expected = {64, 96}},
+    {"given", 1, {{75, 100}}, .ref_size = KX_REF_SIZE_GIVEN, .given = {50, 100}, .expected = {48, 96}},
+    {"two beside each other", 2, {{64, 64}, {100, 50}}, .ref_size = KX_REF_SIZE_NATIVE, .expected = {64, 64}},
+    {"two in layers",
+     2,
+     {{64, 64}, {100, 50}},
+     KX_REFERENCES_INDEX,
+     KX_REF_SIZE_NATIVE,
+     .expected = {64, 64}},
+    {"two on a canvas", 2, {{64, 64}, {100, 50}}, KX_REFERENCES_STITCH, .expected = {128, 128}},
+    {"three on a canvas",
+     3,
+     {{64, 80}, {100, 50}, {9, 200}},
+     KX_REFERENCES_STITCH,
+     KX_REF_SIZE_NATIVE,
+     .expected = {64, 80}},
+    {"three",
+     3,
+     {{64, 64}, {32, 96}, {96, 32}},
+     .ref_size = KX_REF_SIZE_NATIVE,
+     .output = {33, 47},
+     .expected = {33, 47}},
+    {"four",
+     4,
+     {{64, 64}, {32, 96}, {96, 32}, {16, 16}},
+     .ref_size = KX_REF_SIZE_NATIVE,
+     .expected = {64, 64}},
+    {"four in layers",
+     4,
+     {{64, 64}, {32, 96}, {96, 32}, {16, 16}},
+     KX_REFERENCES_INDEX,
+     KX_REF_SIZE_GIVEN,
+     .given = {32, 32},
+     .output = {80, 64},
+     .expected = {80, 64}},
+    {"four in a budget",
+     4,
+     {{64, 64}, {64, 64}, {64, 64}, {64, 64}},
+     .ref_pixels = 4096,
+     .expected = {128, 128}},
+    {"aspect", 1, {{64, 64}}, .ref_size = KX_REF_SIZE_NATIVE, .aspect = {4, 1}, .expected = {256, 64}},
+    {"three results", 1, {{64, 64}}, .ref_size = KX_REF_SIZE_NATIVE, .expected = {64, 64}, .num_images = 3},
+    {"an emoji \xf0\x9f\x8e\xa8, \xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e", 0, .output = {64, 64},
+     .expected = {64, 64}, .noise = KX_NOISE_TORCH_BF16},
+    {"old noise", 0, .output = {64, 64}, .expected = {64, 64}, .noise = KX_NOISE_TORCH_BF16_OLD},
+};
+enum { MIXED_JOBS = sizeof mixed_jobs / sizeof mixed_jobs[0] };
+
+static kx_result *run_mixed(kx_model *model, const mixed_job *job)
+{
+    kx_picture pictures[KX_MAX_REFERENCES] = {0};
+    kx_edit_request request = test_request(job->prompt);
+    request.num_references = (size_t)job->num_references;
+    for (int k = 0; k < job->num_references; k++) {
+        pictures[k] = test_paint(job->sizes[k][0], job->sizes[k][1], (unsigned)k + 1);
+        request.references[k].picture = &pictures[k];
+    }
+    request.scheme = job->scheme;
+    request.ref_size = job->ref_size;
+    request.ref_width_px = job->given[0];
+    request.ref_height_px = job->given[1];
+    request.width_px = job->output[0];
+    request.height_px = job->output[1];
+    request.aspect_w = job->aspect[0];
+    request.aspect_h = job->aspect[1];
+    request.num_images = job->num_images > 0 ? job->num_images : 1;
+    request.ref_pixels = job->ref_pixels;
+    request.noise_stream = job->noise;
+    kx_result *result = test_edit(model, &request);
+    for (int k = 0; k < job->num_references; k++) kx_picture_free(&pictures[k]);
+    return result;
+}
+
+/* Colours of a picture of random weights lie all over the range. */
+static void assert_a_picture(const mixed_job *job, const kx_picture *picture)
+{
+    if (picture->width_px != job->expected[0] || picture->height_px != job->expected[1])
+        fail_msg("%s: the result is %dx%d, %dx%d is expected", job->prompt, picture->width_px,
+                 picture->height_px, job->expected[0], job->expected[1]);
+    size_t bytes = 3 * (size_t)picture->width_px * (size_t)picture->height_px;
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        sum += picture->rgb[i];
+        squares += (double)picture->rgb[i] * picture->rgb[i];
+    }
+    double mean = sum / (double)bytes, deviation = sqrt(fmax(squares / (double)bytes - mean * mean, 0));
+    if (deviation < 4)
+        fail_msg("%s: the result is flat: mean %.1f, deviation %.2f", job->prompt, mean, deviation);
+}
+
+static void twenty_kinds_of_edits_on_one_model(void **state)
+{
+    (void)state;
+    kx_model *model = test_open_tiny(0);
+    for (int i = 0; i < MIXED_JOBS; i++) {
+        const mixed_job *job = &mixed_jobs[i];
+        kx_result *result = run_mixed(model, job);
+        assert_int_equal(result->num_images, job->num_images > 0 ? job->num_images : 1);
+        assert_int_equal(result->num_references, job->num_references);
+        assert_int_equal(result->steps, 2);
+        assert_true(result->guidance == 2.5);
+        assert_true(result->clip_tokens >= 3 && result->t5_tokens >= 2);
+        assert_true(result->seconds.total > 0 && result->seconds.denoise > 0);
+        for (size_t k = 0; k < result->num_images; k++) {
+            assert_a_picture(job, &result->images[k].picture);
+            assert_int_equal(result->images[k].seed, 7 + k);
+        }
+        kx_result_free(result);
+    }
+    kx_model_close(model);
+}
+
+/* ---- Equal requests, equal bytes ---- */
+
+static void any_number_of_threads_gives_the_same_bytes_twice(void **state)
+{
+    (void)state;
+    static const int chosen[] = {2, 9, 12, 14};
+    kx_model *one = test_open_tiny(1), *two = test_open_tiny(2), *five = test_open_tiny(5);
+    for (size_t i = 0; i < sizeof chosen / sizeof chosen[0]; i++) {
+        const mixed_job *job = &mixed_jobs[chosen[i]];
+        kx_result *first = run_mixed(one, job), *again = run_mixed(one, job);
+        kx_result *with_two = run_mixed(two, job), *with_five = run_mixed(five, job);
+        test_same_pictures("twice in a row", again, first);
+        test_same_pictures("one and two threads", with_two, first);
+        test_same_pictures("one and five threads", with_five, first);
+        kx_result_free(first);
+        kx_result_free(again);
+        kx_result_free(with_two);
+        kx_result_free(with_five);
+    }
+    kx_model_close(one);
+    kx_model_close(two);
+    kx_model_close(five);
+}
+
+static void image_k_is_the_edit_with_seed_plus_k(void **state)
+{
+    (void)state;
+    kx_model *model = test_open_tiny(0);
+    kx_picture picture = test_paint(64, 48, 3);
+    kx_edit_request request = test_request("Three of them");
+    request.references[0].picture = &picture;
+    request.num_references = 1;
+    request.ref_size = KX_REF_SIZE_NATIVE;
+    request.num_images = 3;
+    kx_result *three = test_edit(model, &request);
+    request.num_images = 1;
+    for (unsigned k = 0; k < 3; k++) {
+        request.seed = 7 + k;
+        kx_result *single = test_edit(model, &request);
+        const kx_picture *a = &three->images[k].picture, *b = &single->images[0].picture;
+        assert_int_equal(three->images[k].seed, single->images[0].seed);
+        assert_memory_equal(a->rgb, b->rgb, 3 * 64 * 48);
+        if (k > 0) assert_true(memcmp(a->rgb, three->images[0].picture.rgb, 3 * 64 * 48) != 0);
+        kx_result_free(single);
+    }
+    kx_result_free(three);
+    kx_picture_free(&picture);
+    kx_model_close(model);
+}
+
+static void a_drawn_seed_can_be_used_again(void **state)
+{
+    (void)state;
+    kx_model *model = test_open_tiny(0);
+    kx_edit_request request = test_request("Any");
+    request.width_px = request.height_px = 32;
+    request.seed_is_random = 1;
+    kx_result *first = test_edit(model, &request), *other = test_edit(model, &request);
+    assert_true(first->images[0].seed != other->images[0].seed);
+    request.seed_is_random = 0;
+    request.seed = first->images[0].seed;
+    kx_result *again = test_edit(model, &request);
+    test_same_pictures("a drawn seed and the same given", again, first);
+    kx_result_free(first);
+    kx_result_free(other);
+    kx_result_free(again);
+    kx_model_close(model);
+}
+
+/* Whether a change of the request moves the result. */
+static void every_part_of_a_request_counts(void **state)
+{
+    (void)state;
+    kx_model *model = test_open_tiny(0);
+    kx_picture pictures[2] = {test_paint(64, 64, 1), test_paint(64, 64, 2)};
+    kx_edit_request base = test_request("Make it red"), changed[8];
+    base.references[0].picture = &pictures[0];
+    base.references[1].picture = &pictures[1];
+    base.num_references = 2;
+    base.ref_size = KX_REF_SIZE_NATIVE;
+    for (int i = 0; i < 8; i++) changed[i] = base;
+    changed[0].prompt = "Make it blue";
+    changed[1].seed = 8;
+    changed[2].guidance = 4;
+    changed[3].steps = 3;
+    changed[4].scheme = KX_REFERENCES_INDEX;
+    changed[5].references[0].picture = &pictures[1];
+    changed[5].references[1].picture = &pictures[0];
+    changed[6].num_references = 1;
+    changed[7].noise_stream = KX_NOISE_TORCH_BF16_OLD;
+    kx_result *result = test_edit(model, &base);
+    for (int i = 0; i < 8; i++) {
+        kx_result *other = test_edit(model, &changed[i]);
+        if (memcmp(other->images[0].picture.rgb, result->images[0].picture.rgb, 3 * 64 * 64) == 0)
+            fail_msg("change %d of the request does not change the result", i);
+        kx_result_free(other);
+    }
+    kx_result_free(result);
+    kx_picture_free(&pictures[0]);
+    kx_picture_free(&pictures[1]);
+    kx_model_close(model);
+}
+
+/* ---- References ---- */
+
+static void a_reference_by_file_bytes_or_pixels_is_the_same(void **state)
+{
+    (void)state;
+    kx_error err = {0};
+    kx_model *model = test_open_tiny(0);
+    kx_picture picture = test_paint(80, 64, 5);
+    kx_edit_request request = test_request("Same");
+    request.num_references = 1;
+    const char *path = test_path_in(test_temporary_folder(), "same.png");
+    assert_ok(kx_picture_save(&picture, path, NULL, &err));
+    size_t bytes;
+    uint8_t *encoded = test_read_file(path, &bytes);
+    request.references[0] = (kx_reference){.picture = &picture};
+    kx_result *by_pixels = test_edit(model, &request);
+    request.references[0] = (kx_reference){.path = path};
+    kx_result *by_file = test_edit(model, &request);
+    request.references[0] = (kx_reference){.data = encoded, .bytes = bytes};
+    kx_result *by_bytes = test_edit(model, &request);
+    test_same_pictures("a file and pixels", by_file, by_pixels);
+    test_same_pictures("bytes and pixels", by_bytes, by_pixels);
+    kx_result_free(by_pixels);
+    kx_result_free(by_file);
+    kx_result_free(by_bytes);
+    free(encoded);
+    kx_picture_free(&picture);
+    kx_model_close(model);
+}
+
+/* Runs with the request's dump in a file of that name and opens it. */
+static kx_result *edit_with_dump(kx_model *model, kx_edit_request *request, const char *name,
+                                 kx_safetensors *dump)
+{
+    kx_error err = {0};
+    request->dump_file = test_path_in(test_temporary_folder(), name);
+    kx_result *result = test_edit(model, request);
+    assert_ok(kx_safetensors_open(dump, request->dump_file, KX_ERR_INPUT, &err));
+    return result;
+}
+
+/* ref.0.pixels of a dump against a picture: 2 (u8/255) - 1, channel by channel, exactly. */
+static void assert_pixels(const char *what, const kx_safetensors *dump, const kx_picture *picture)
+{
+    const kx_safetensors_tensor *pixels = kx_safetensors_find(dump, "ref.0.pixels");
+    assert_non_null(pixels);
+    int64_t height = pixels->shape[1], width = pixels->shape[2];
+    assert_true(height <= picture->height_px && width <= picture->width_px);
+    for (int64_t i = 0; i < 3 * height * width; i++) {
+        int64_t c = i / (height * width), y = i / width % height, x = i % width;
+        float found,
+            expected = 2.0f * ((float)picture->rgb[3 * (y * picture->width_px + x) + c] / 255.0f) - 1.0f;
+        memcpy(&found, pixels->data + 4 * i, 4);
+        if (found != expected)
+            fail_msg("%s: pixel (%d,%d), channel %d is %.9g, %.9g is expected", what, (int)x, (int)y, (int)c,
+                     (double)found, (double)expected);
+    }
+}
+
+static void a_reference_that_fits_is_never_resampled(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int size[2];
+        kx_ref_size rule;
+    } cases[] = {
+        {"preferred", {112, 144}, KX_REF_SIZE_PREFERRED},
+        {"native", {96, 64}, KX_REF_SIZE_NATIVE},
+        {"native, cropped", {111, 79}, KX_REF_SIZE_NATIVE},
+        {"given", {64, 80}, KX_REF_SIZE_GIVEN},
+    };
+    kx_model *model = test_open_tiny(0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        kx_safetensors dump = {0};
+        kx_picture picture = test_paint(cases[i].size[0], cases[i].size[1], 9);
+        kx_edit_request request = test_request("Keep");
+        request.references[0].picture = &picture;
+        request.num_references = 1;
+        request.ref_size = cases[i].rule;
+        request.ref_width_px = cases[i].size[0];
+        request.ref_height_px = cases[i].size[1];
+        request.width_px = request.height_px = 32;
+        kx_result_free(edit_with_dump(model, &request, "fits.safetensors", &dump));
+        assert_pixels(cases[i].name, &dump, &picture);
+        kx_safetensors_close(&dump);
+        kx_picture_free(&picture);
+    }
+    kx_model_close(model);
+}
+
+/* The canvas of two pictures, the second at the first one's height already. */
+static kx_picture side_by_side(const kx_picture *a, const kx_picture *b)
+{
+    kx_picture canvas = test_paint(a->width_px + b->width_px, a->height_px, 0);
+    for (int y = 0; y < a->height_px; y++) {
+        uint8_t *row = canvas.rgb + 3 * (size_t)y * (size_t)canvas.width_px;
+        memcpy(row, a->rgb + 3 * y * a->width_px, 3 * (size_t)a->width_px);
+        memcpy(row + 3 * a->width_px, b->rgb + 3 * y * b->width_px, 3 * (size_t)b->width_px);
+    }
+    return canvas;
+}
+
+static void stitching_is_one_reference_of_the_canvas(void **state)
+{
+    (void)state;
+    kx_error err = {0};
+    kx_model *model = test_open_tiny(0);
+    kx_picture first = test_paint(96, 64, 1), second = test_paint(50, 128, 2), resized = {0};
+    kx_edit_request request = test_request("Both of them");
+    request.references[0].picture = &first;
+    request.references[1].picture = &second;
+    request.num_references = 2;
+    request.scheme = KX_REFERENCES_STITCH;
+    request.width_px = request.height_px = 64;
+    kx_result *stitched = test_edit(model, &request);
+    assert_ok(kx_resize_lanczos(&second, 25, 64, &resized, &err));
+    kx_picture canvas = side_by_side(&first, &resized);
+    request.references[0].picture = &canvas;
+    request.num_references = 1;
+    request.scheme = KX_REFERENCES_OFFSET;
+    kx_result *by_hand = test_edit(model, &request);
+    test_same_pictures("stitched and by hand", stitched, by_hand);
+    assert_int_equal(stitched->num_references, 2);
+    kx_result_free(stitched);
+    kx_result_free(by_hand);
+    kx_picture_free(&first);
+    kx_picture_free(&second);
+    kx_picture_free(&resized);
+    kx_picture_free(&canvas);
+    kx_model_close(model);
+}
+
+/* ---- Noise and dump ---- */
+
+static void a_noise_file_replaces_the_seed(void **state)
+{
+    (void)state;
+    kx_model *model = test_open_tiny(0);
+    kx_safetensors dump = {0};
+    kx_edit_request request = test_request("Noise");
+    request.width_px = 64;
+    request.height_px = 50;
+    kx_result *drawn = edit_with_dump(model, &request, "noise.safetensors", &dump);
+    request.noise_file = request.dump_file;
+    request.dump_file = NULL;
+    request.seed = 99;
+    kx_result *read = test_edit(model, &request);
+    test_same_pictures("noise from the seed and from a file", read, drawn);
+    request.noise_file = NULL;
+    kx_result *other = test_edit(model, &request);
+    assert_true(memcmp(other->images[0].picture.rgb, drawn->images[0].picture.rgb, 3 * 64 * 50) != 0);
+    kx_result_free(drawn);
+    kx_result_free(read);
+    kx_result_free(other);
+    kx_safetensors_close(&dump);
+    kx_model_close(model);
+}
+
+__attribute__((format(printf, 6, 7))) static void assert_dumped(const kx_safetensors *dump, kx_dtype dtype,
+                                                                int64_t a, int64_t b, int64_t c,
+                                                                const char *format, ...)
+{
+    char name[64], shape[96];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(name, sizeof name, format, args);
+    va_end(args);
+    const kx_safetensors_tensor *tensor = kx_safetensors_find(dump, name);
+    if (tensor == NULL) fail_msg("the dump lacks %s", name);
+    const int64_t expected[3] = {a, b, c};
+    int rank = c > 0 ? 3 : b > 0 ? 2 : 1;
+    kx_safetensors_shape_text(tensor, shape, sizeof shape);
+    if (tensor->dtype != dtype || tensor->rank != rank ||
+        memcmp(tensor->shape, expected, 8 * (size_t)rank) != 0)
+        fail_msg("the dump has %s as %s %s, %s of rank %d is expected", name, kx_dtype_name(tensor->dtype),
+                 shape, kx_dtype_name(dtype), rank);
+}
+
+static json_int_t size_of_model(kx_model *model, const char *part, const char *what)
+{
+    kx_error err = {0};
+    char *text = NULL;
+    assert_ok(kx_model_describe(model, &text, &err));
+    json_t *root = json_loads(text, 0, NULL);
+    json_t *value = json_object_get(json_object_get(json_object_get(root, "sizes"), part), what);
+    assert_true(json_is_integer(value));
+    json_int_t number = json_integer_value(value);
+    json_decref(root);
+    kx_free(text);
+    return number;
+}
+
+static void the_dump_holds_what_the_architecture_says(void **state)
+{
+    (void)state;
+    kx_model *model = test_open_tiny(0);
+    kx_safetensors dump = {0};
+    kx_picture pictures[2] = {test_paint(64, 48, 1), test_paint(32, 80, 2)};
+    kx_edit_request request = test_request("Dump");
+    for (int k = 0; k < 2; k++) request.references[k].picture = &pictures[k];
+    request.num_references = 2;
+    request.ref_size = KX_REF_SIZE_NATIVE;
+    request.width_px = 90; /* 96x48 inside */
+    request.height_px = 40;
+    request.dump_blocks = 1;
+    kx_result *result = edit_with_dump(model, &request, "dump.safetensors", &dump);
+    const int64_t text = 64, target = 6 * 3, references = 4 * 3 + 2 * 5, all = text + target + references;
+    const json_int_t clip = size_of_model(model, "clip", "width"), t5 = size_of_model(model, "t5", "width");
+    const json_int_t hidden = size_of_model(model, "transformer", "width");
+    size_t count = 0;
+#define DUMPED(...) (assert_dumped(&dump, __VA_ARGS__), count++)
+    DUMPED(KX_I32, 77, 0, 0, "clip.ids");
+    DUMPED(KX_I32, text, 0, 0, "t5.ids");
+    DUMPED(KX_F32, clip, 0, 0, "clip.pooled");
+    DUMPED(KX_F32, text, t5, 0, "t5.embeds");
+    for (int k = 0; k < 2; k++) {
+        DUMPED(KX_F32, 3, pictures[k].height_px, pictures[k].width_px, "ref.%d.pixels", k);
+        DUMPED(KX_F32, 16, pictures[k].height_px / 8, pictures[k].width_px / 8, "ref.%d.latents", k);
+        DUMPED(KX_F32, target, 64, 0, "step.%d.velocity", k);
+        DUMPED(KX_F32, target, 64, 0, "step.%d.latents", k);
+    }
+    DUMPED(KX_F32, all, 3, 0, "ids");
+    DUMPED(KX_F32, 16, 6, 12, "noise");
+    DUMPED(KX_F32, 3, 0, 0, "sigmas");
+    DUMPED(KX_F32, 16, 6, 12, "latents");
+    DUMPED(KX_F32, 3, 48, 96, "image");
+    for (int k = 0; k < size_of_model(model, "transformer", "double_blocks"); k++) {
+        DUMPED(KX_F32, target + references, hidden, 0, "block.double.%d.img", k);
+        DUMPED(KX_F32, text, hidden, 0, "block.double.%d.txt", k);
+    }
+    json_int_t single = size_of_model(model, "transformer", "single_blocks");
+    for (int k = 0; k < single; k++)
+        DUMPED(KX_F32, k + 1 < single ? all : target, hidden, 0, "block.single.%d", k);
+#undef DUMPED
+    assert_int_equal(dump.num_tensors, count);
+    kx_safetensors_close(&dump);
+
+    request.dump_blocks = 0;
+    kx_result *without = edit_with_dump(model, &request, "dump.safetensors", &dump);
+    assert_null(kx_safetensors_find(&dump, "block.single.0"));
+    test_same_pictures("with and without blocks in the dump", without, result);
+    request.dump_file = NULL;
+    kx_result *silent = test_edit(model, &request);
+    test_same_pictures("with and without a dump", silent, result);
+    kx_safetensors_close(&dump);
+    kx_result_free(result);
+    kx_result_free(without);
+    kx_result_free(silent);
+    for (int k = 0; k < 2; k++) kx_picture_free(&pictures[k]);
+    kx_model_close(model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(twenty_kinds_of_edits_on_one_model),
+        cmocka_unit_test(any_number_of_threads_gives_the_same_bytes_twice),
+        cmocka_unit_test(image_k_is_the_edit_with_seed_plus_k),
+        cmocka_unit_test(a_drawn_seed_can_be_used_again),
+        cmocka_unit_test(every_part_of_a_request_counts),
+        cmocka_unit_test(a_reference_by_file_bytes_or_pixels_is_the_same),
+        cmocka_unit_test(a_reference_that_fits_is_never_resampled),
+        cmocka_unit_test(stitching_is_one_reference_of_the_canvas),
+        cmocka_unit_test(a_noise_file_replaces_the_seed),
+        cmocka_unit_test(the_dump_holds_what_the_architecture_says),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
