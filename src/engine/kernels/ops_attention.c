@@ -17,9 +17,9 @@
 #include <math.h>
 
 enum {
-    QUERY_ELEMENTS = 32 * 1024, /* of a block: 256 rows at dim 128 */
-    KEY_ELEMENTS = 24 * 1024,   /* 192 keys at dim 128 */
-    QUERY_ROWS_MOST = 256,
+    QUERY_ELEMENTS = 128 * 1024, /* of a block: QUERY_ROWS_MOST rows up to dim 256 */
+    KEY_ELEMENTS = 24 * 1024,    /* 192 keys at dim 128 */
+    QUERY_ROWS_MOST = 512,
     QUERY_ROWS_LEAST = 32,
     KEYS_MOST = 384,
     CHUNKS_PER_THREAD = 4,

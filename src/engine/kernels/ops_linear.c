@@ -22,7 +22,7 @@ enum {
     ROWS_MOST = 1024,
     ROWS_LEAST = 64,
     CHUNKS_PER_THREAD = 4,
-    DOT_PIECE = 1024,               /* columns of W that are widened at a time */
+    DOT_PIECE = 512,                /* columns of W that are widened at a time */
     DOT_CHUNK_ELEMENTS = 128 * 1024 /* of W */
 };
 
@@ -64,6 +64,18 @@ static int64_t tile_scratch_floats(const kx_kernels *kernels, int64_t rows, int6
     return rows * cols + kernels->depth_block * cols + (kernels->copy_rows + kernels->lanes) * stride;
 }
 
+/* Asks for bytes that are needed soon; rows of x and W lie pages apart, where the processor does not look
+ * ahead. */
+static void prefetch(const void *from, int64_t bytes)
+{
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch((const uint8_t *)from + i);
+}
+
+static const float *x_at(const linear_work *work, int64_t row, int64_t k)
+{
+    return kx_tensor_f32(work->x) + row * work->x->stride + k;
+}
+
 /* Rows first..first+cols-1 of W, columns k0..k0+depth-1, as panels. `wide` holds lanes x (depth_block + pad).
  */
 static void pack_panels(const linear_work *work, int64_t first, int64_t cols, int64_t k0, int64_t depth,
@@ -90,20 +102,30 @@ static void pack_panels(const linear_work *work, int64_t first, int64_t cols, in
     }
 }
 
-/* One block of the sum for rows t0..t0+rows-1 of x against all panels. */
+/* Rows t0.. of x, columns k0..k0+depth-1, beside each other. */
+static void copy_rows(const linear_work *work, int64_t t0, int64_t rows, int64_t k0, int64_t depth,
+                      float *copy)
+{
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(copy + r * (work->kernels->depth_block + STRIDE_PAD), x_at(work, t0 + r, k0),
+               (size_t)depth * sizeof(float));
+}
+
+/* One block of the sum for rows t0..t0+rows-1 of x against all panels. While the tiles of some rows are
+ * computed, the rows after them are fetched, one or more for each panel. */
 static void multiply_block(const linear_work *work, int64_t t0, int64_t rows, int64_t cols, int64_t k0,
                            int64_t depth, const float *panels, float *copy, float *sums)
 {
     const kx_kernels *kernels = work->kernels;
     int64_t stride = kernels->depth_block + STRIDE_PAD;
+    int64_t ahead = kx_ceil_div(kernels->copy_rows, kx_ceil_div(cols, kernels->tile_cols));
     for (int64_t i = 0; i < rows; i += kernels->copy_rows) {
-        int64_t copied = kx_min(kernels->copy_rows, rows - i);
-        for (int64_t r = 0; r < copied; r++)
-            memcpy(copy + r * stride, kx_tensor_f32(work->x) + (t0 + i + r) * work->x->stride + k0,
-                   (size_t)depth * sizeof(float));
+        int64_t copied = kx_min(kernels->copy_rows, rows - i), next = i + copied;
+        copy_rows(work, t0 + i, copied, k0, depth, copy);
         const float *panel = panels;
         for (int64_t j = 0; j < cols;) {
-            int64_t width = kx_panel_width(kernels, j, cols);
+            int64_t width = kx_panel_width(kernels, j, cols), end = kx_min(rows, next + ahead);
+            for (; next < end; next++) prefetch(x_at(work, t0 + next, k0), depth * (int64_t)sizeof(float));
             for (int64_t r = 0; r < copied; r += kernels->tile_rows)
                 kernels->tile(kx_min(kernels->tile_rows, copied - r), width, depth, copy + r * stride, stride,
                               panel, k0 > 0, sums + (i + r) * work->cols + j, work->cols);
@@ -150,10 +172,11 @@ static void dot_row(const linear_work *work, int64_t n, float *wide, float *dots
     memset(dots, 0, KX_DOT_ROWS_MAX * sizeof dots[0]);
     for (int64_t k0 = 0; k0 < K; k0 += DOT_PIECE) {
         int64_t depth = kx_min(DOT_PIECE, K - k0);
-        const void *from = row + k0 * (int64_t)kx_dtype_bytes(dtype);
+        int64_t size = (int64_t)kx_dtype_bytes(dtype);
+        const uint8_t *from = row + k0 * size;
         if (!ready) kernels->widen(dtype, from, depth, scale, wide);
-        kernels->dots(work->x->rows, depth, ready ? from : wide, kx_tensor_f32(work->x) + k0, work->x->stride,
-                      dots);
+        kernels->dots(work->x->rows, depth, ready ? (const float *)(const void *)from : wide,
+                      kx_tensor_f32(work->x) + k0, work->x->stride, dots);
     }
 }
 

@@ -1,4 +1,5 @@
 /* Tiles of 6 x 16: twelve of the sixteen registers hold sums, two a step's right values. */
+#include "engine/kernels/x86/unroll.h"
 #include "engine/kernels/x86/x86.h"
 
 #include <immintrin.h>
@@ -10,22 +11,27 @@ static inline __attribute__((always_inline)) void tile_of(int rows, int vectors,
                                                           bool add, float *c, int64_t c_stride)
 {
     __m256 sums[ROWS][VECTORS];
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) sums[r][v] = _mm256_setzero_ps();
+    KX_UNROLL
+    for (int r = 0; r < rows; r++) KX_UNROLL
+    for (int v = 0; v < vectors; v++) sums[r][v] = _mm256_setzero_ps();
     for (int64_t k = 0; k < depth; k++) {
         __m256 right[VECTORS];
+        KX_UNROLL
         for (int v = 0; v < vectors; v++) right[v] = _mm256_loadu_ps(b + v * LANES);
+        KX_UNROLL
         for (int r = 0; r < rows; r++) {
             __m256 left = _mm256_broadcast_ss(a + r * a_stride + k);
+            KX_UNROLL
             for (int v = 0; v < vectors; v++) sums[r][v] = _mm256_fmadd_ps(left, right[v], sums[r][v]);
         }
         b += vectors * LANES;
     }
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) {
-            float *to = c + r * c_stride + v * LANES;
-            _mm256_storeu_ps(to, add ? _mm256_add_ps(_mm256_loadu_ps(to), sums[r][v]) : sums[r][v]);
-        }
+    KX_UNROLL
+    for (int r = 0; r < rows; r++) KX_UNROLL
+    for (int v = 0; v < vectors; v++) {
+        float *to = c + r * c_stride + v * LANES;
+        _mm256_storeu_ps(to, add ? _mm256_add_ps(_mm256_loadu_ps(to), sums[r][v]) : sums[r][v]);
+    }
 }
 
 static inline __attribute__((always_inline)) void tile_of_rows(int rows, int64_t width, int64_t depth,
@@ -76,16 +82,19 @@ static inline __attribute__((always_inline)) void dots_of(int rows, int64_t n, c
                                                           int64_t x_stride, float *y)
 {
     __m256 sums[DOT_ROWS][2];
+    KX_UNROLL
     for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = _mm256_setzero_ps();
     int64_t i = 0;
     for (; i + 2 * LANES <= n; i += 2 * LANES) {
         __m256 w0 = _mm256_loadu_ps(w + i), w1 = _mm256_loadu_ps(w + i + LANES);
+        KX_UNROLL
         for (int r = 0; r < rows; r++) {
             const float *row = x + r * x_stride + i;
             sums[r][0] = _mm256_fmadd_ps(w0, _mm256_loadu_ps(row), sums[r][0]);
             sums[r][1] = _mm256_fmadd_ps(w1, _mm256_loadu_ps(row + LANES), sums[r][1]);
         }
     }
+    KX_UNROLL
     for (int r = 0; r < rows; r++) {
         float total = sum_of(_mm256_add_ps(sums[r][0], sums[r][1]));
         for (int64_t k = i; k < n; k++) total += w[k] * x[r * x_stride + k];

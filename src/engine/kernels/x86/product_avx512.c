@@ -1,5 +1,6 @@
 /* Tiles of 8 x 48: 24 of the 32 registers hold sums, three a step's right values, and the left values are
  * broadcast by the multiply itself. A step loads 3 + 8 values for 24 multiply-adds. */
+#include "engine/kernels/x86/unroll.h"
 #include "engine/kernels/x86/x86.h"
 
 #include <immintrin.h>
@@ -11,22 +12,30 @@ static inline __attribute__((always_inline)) void tile_of(int rows, int vectors,
                                                           bool add, float *c, int64_t c_stride)
 {
     __m512 sums[ROWS][VECTORS];
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) sums[r][v] = _mm512_setzero_ps();
+    KX_UNROLL
+    for (int r = 0; r < rows; r++) KX_UNROLL
+    for (int v = 0; v < vectors; v++) {
+        sums[r][v] = _mm512_setzero_ps();
+        __builtin_prefetch(c + r * c_stride + v * LANES, 1); /* needed at the end, and often not in L2 */
+    }
     for (int64_t k = 0; k < depth; k++) {
         __m512 right[VECTORS];
+        KX_UNROLL
         for (int v = 0; v < vectors; v++) right[v] = _mm512_loadu_ps(b + v * LANES);
+        KX_UNROLL
         for (int r = 0; r < rows; r++) {
             __m512 left = _mm512_set1_ps(a[r * a_stride + k]);
+            KX_UNROLL
             for (int v = 0; v < vectors; v++) sums[r][v] = _mm512_fmadd_ps(left, right[v], sums[r][v]);
         }
         b += vectors * LANES;
     }
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) {
-            float *to = c + r * c_stride + v * LANES;
-            _mm512_storeu_ps(to, add ? _mm512_add_ps(_mm512_loadu_ps(to), sums[r][v]) : sums[r][v]);
-        }
+    KX_UNROLL
+    for (int r = 0; r < rows; r++) KX_UNROLL
+    for (int v = 0; v < vectors; v++) {
+        float *to = c + r * c_stride + v * LANES;
+        _mm512_storeu_ps(to, add ? _mm512_add_ps(_mm512_loadu_ps(to), sums[r][v]) : sums[r][v]);
+    }
 }
 
 static inline __attribute__((always_inline)) void tile_of_rows(int rows, int64_t width, int64_t depth,
@@ -78,10 +87,12 @@ static inline __attribute__((always_inline)) void dots_of(int rows, int64_t n, c
                                                           int64_t x_stride, float *y)
 {
     __m512 sums[KX_DOT_ROWS_MAX][2];
+    KX_UNROLL
     for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = _mm512_setzero_ps();
     int64_t i = 0;
     for (; i + 2 * LANES <= n; i += 2 * LANES) {
         __m512 w0 = _mm512_loadu_ps(w + i), w1 = _mm512_loadu_ps(w + i + LANES);
+        KX_UNROLL
         for (int r = 0; r < rows; r++) {
             const float *row = x + r * x_stride + i;
             sums[r][0] = _mm512_fmadd_ps(w0, _mm512_loadu_ps(row), sums[r][0]);
@@ -91,9 +102,11 @@ static inline __attribute__((always_inline)) void dots_of(int rows, int64_t n, c
     for (; i < n; i += LANES) {
         __mmask16 mask = (__mmask16)(n - i >= LANES ? 0xffffu : (1u << (n - i)) - 1u);
         __m512 w0 = _mm512_maskz_loadu_ps(mask, w + i);
+        KX_UNROLL
         for (int r = 0; r < rows; r++)
             sums[r][0] = _mm512_fmadd_ps(w0, _mm512_maskz_loadu_ps(mask, x + r * x_stride + i), sums[r][0]);
     }
+    KX_UNROLL
     for (int r = 0; r < rows; r++) y[r] += _mm512_reduce_add_ps(_mm512_add_ps(sums[r][0], sums[r][1]));
 }
 
