@@ -164,6 +164,7 @@ check "draws half blocks" grep -q "$(printf '\342\226\200')" "$work/stdout"
 # cancel SIGNAL: starts a long edit, waits until it denoises, sends the signal; leaves the status in $status
 cancel() {
     fresh_output
+    : >"$work/stderr" # what the last run wrote must not be taken for this one's
     "$kontext" edit -m "$model" -p house --size 256x256 --steps 1000 -o "$out/x.png" --progress json >"$work/stdout" 2>"$work/stderr" </dev/null &
     process=$!
     waited=0
