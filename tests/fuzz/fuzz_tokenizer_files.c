@@ -55,9 +55,11 @@ static void try_t5(const uint8_t *data, size_t size)
     kx_t5_tokenizer *t5 = NULL;
     int32_t ids[MAX_TOKENS];
     kx_token_count count;
-    kx_t5_tokenizer_files files = {.whole = next_file("tokenizer.json", &data, &size),
-                                   .config = next_file("tokenizer_config.json", &data, &size)};
-    check_outcome(kx_t5_tokenizer_read(&t5, &files, &err), &err, t5);
+    kx_t5_tokenizer_files files = {0};
+    files.whole = next_file("tokenizer.json", &data, &size);
+    files.config = next_file("tokenizer_config.json", &data, &size);
+    kx_status status = kx_t5_tokenizer_read(&t5, &files, &err);
+    check_outcome(status, &err, t5);
     free(files.whole.text.data);
     free(files.config.text.data);
     if (t5 != NULL &&
@@ -81,7 +83,8 @@ static void try_clip(const uint8_t *data, size_t size, int whole)
         files.merges = next_file("merges.txt", &data, &size);
     }
     files.config = next_file("tokenizer_config.json", &data, &size);
-    check_outcome(kx_clip_tokenizer_read(&clip, &files, &err), &err, clip);
+    kx_status status = kx_clip_tokenizer_read(&clip, &files, &err);
+    check_outcome(status, &err, clip);
     free(files.vocab.text.data);
     free(files.merges.text.data);
     free(files.whole.text.data);
