@@ -28,11 +28,11 @@ typedef struct mixed_job {
 static const mixed_job mixed_jobs[] = {
     {"a", 0, .expected = {128, 128}},
     {"Make the sky green", 1, {{128, 128}}, .expected = {128, 128}},
-    {"odd size", 1, {{128, 128}}, .output = {100, 75}, .expected = {100, 75}},
+    {"odd size", 1, {{64, 64}}, .ref_size = KX_REF_SIZE_NATIVE, .output = {100, 75}, .expected = {100, 75}},
     {"the smallest", 0, .output = {16, 16}, .expected = {16, 16}},
     {"narrow", 1, {{300, 20}}, .output = {17, 200}, .expected = {17, 200}},
     {"preferred", 1, {{320, 200}}, .expected = {176, 96}},
-    {"one pixel", 1, {{1, 1}}, .expected = {128, 128}},
+    {"one pixel", 1, {{1, 1}}, .output = {48, 48}, .expected = {48, 48}},
     {"native", 1, {{75, 100}}, .ref_size = KX_REF_SIZE_NATIVE, .expected = {64, 96}},
     {"given", 1, {{75, 100}}, .ref_size = KX_REF_SIZE_GIVEN, .given = {50, 100}, .expected = {48, 96}},
     {"two beside each other", 2, {{64, 64}, {100, 50}}, .ref_size = KX_REF_SIZE_NATIVE, .expected = {64, 64}},
@@ -42,7 +42,12 @@ static const mixed_job mixed_jobs[] = {
      KX_REFERENCES_INDEX,
      KX_REF_SIZE_NATIVE,
      .expected = {64, 64}},
-    {"two on a canvas", 2, {{64, 64}, {100, 50}}, KX_REFERENCES_STITCH, .expected = {128, 128}},
+    {"two on a canvas",
+     2,
+     {{64, 64}, {100, 50}},
+     KX_REFERENCES_STITCH,
+     .output = {64, 64},
+     .expected = {64, 64}},
     {"three on a canvas",
      3,
      {{64, 80}, {100, 50}, {9, 200}},
@@ -72,7 +77,8 @@ static const mixed_job mixed_jobs[] = {
      4,
      {{64, 64}, {64, 64}, {64, 64}, {64, 64}},
      .ref_pixels = 4096,
-     .expected = {128, 128}},
+     .output = {64, 48},
+     .expected = {64, 48}},
     {"aspect", 1, {{64, 64}}, .ref_size = KX_REF_SIZE_NATIVE, .aspect = {4, 1}, .expected = {256, 64}},
     {"three results", 1, {{64, 64}}, .ref_size = KX_REF_SIZE_NATIVE, .expected = {64, 64}, .num_images = 3},
     {"an emoji \xf0\x9f\x8e\xa8, \xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e", 0, .output = {64, 64},
@@ -85,6 +91,7 @@ static kx_result *run_mixed(kx_model *model, const mixed_job *job)
 {
     kx_picture pictures[KX_MAX_REFERENCES] = {0};
     kx_edit_request request = test_request(job->prompt);
+    request.steps = 1;
     request.num_references = (size_t)job->num_references;
     for (int k = 0; k < job->num_references; k++) {
         pictures[k] = test_paint(job->sizes[k][0], job->sizes[k][1], (unsigned)k + 1);
@@ -132,7 +139,7 @@ static void twenty_kinds_of_edits_on_one_model(void **state)
         kx_result *result = run_mixed(model, job);
         assert_int_equal(result->num_images, job->num_images > 0 ? job->num_images : 1);
         assert_int_equal(result->num_references, job->num_references);
-        assert_int_equal(result->steps, 2);
+        assert_int_equal(result->steps, 1);
         assert_true(result->guidance == 2.5);
         assert_true(result->clip_tokens >= 3 && result->t5_tokens >= 2);
         assert_true(result->seconds.total > 0 && result->seconds.denoise > 0);
@@ -150,7 +157,7 @@ static void twenty_kinds_of_edits_on_one_model(void **state)
 static void any_number_of_threads_gives_the_same_bytes_twice(void **state)
 {
     (void)state;
-    static const int chosen[] = {2, 9, 12, 14};
+    static const int chosen[] = {2, 9, 14};
     kx_model *one = test_open_tiny(1), *two = test_open_tiny(2), *five = test_open_tiny(5);
     for (size_t i = 0; i < sizeof chosen / sizeof chosen[0]; i++) {
         const mixed_job *job = &mixed_jobs[chosen[i]];
