@@ -106,12 +106,13 @@ out:
     return status;
 }
 
-static kx_status check_plan(kx_job *job, kx_error *err)
+/* Before anything large is taken, so that what is taken is not counted twice. */
+static kx_status check_plan(kx_job *job, uint64_t *plan_bytes, kx_error *err)
 {
     kx_status status = KX_OK;
     kx_plan *plan = NULL;
     KX_TRY(kx_job_plan(job, &plan, err));
-    job->result->plan_bytes = plan->peak_bytes;
+    *plan_bytes = plan->peak_bytes;
     KX_FAIL_IF(!plan->fits, err, KX_ERR_MEMORY,
                "this edit needs %.2f GiB of memory (most of it in stage %s), %.2f GiB are free; choose a "
                "smaller --size, "
@@ -182,14 +183,16 @@ kx_status kx_edit_run(kx_model *model, const kx_edit_request *request, const kx_
     if (callbacks != NULL) job.callbacks = *callbacks;
     *result = NULL;
     struct timespec start;
+    uint64_t plan_bytes;
     kx_job_begin_stage(&job, "load");
     start = job.stage_start;
     KX_TRY(kx_request_check(request, true, err));
     KX_TRY(kx_request_seed(request, &job.seed, err));
     KX_TRY(kx_dump_open(&job.dump, request->dump_file, err));
     KX_TRY(kx_job_load_references(&job, err));
+    KX_TRY(check_plan(&job, &plan_bytes, err));
     KX_TRY(make_result(&job, err));
-    KX_TRY(check_plan(&job, err));
+    job.result->plan_bytes = plan_bytes;
     job.result->seconds.load = kx_job_stage_seconds(&job);
     KX_TRY(run_stages(&job, err));
     job.stage_start = start;

@@ -43,10 +43,10 @@ static uint64_t add_lasting(const kx_job *job, kx_plan *plan)
     uint64_t streams = 0, results = picture_bytes(geometry->final) * job->request->num_images;
     for (size_t k = 0; k < geometry->num_streams; k++) streams += picture_bytes(geometry->stream_working[k]);
     /* Pixels that are loaded already are part of what the process holds now. */
-    uint64_t now = kx_memory_anonymous_bytes();
+    uint64_t now = kx_memory_anonymous_bytes(), loaded = 0;
     for (size_t k = 0; k < geometry->num_streams; k++)
-        if (job->streams[k].rgb != NULL)
-            now -= now < streams ? now : picture_bytes(geometry->stream_working[k]);
+        if (job->streams[k].rgb != NULL) loaded += picture_bytes(geometry->stream_working[k]);
+    now = now > loaded ? now - loaded : 0;
     add(plan, "model", "program, tokenizers, norms and biases", now);
     add(plan, "model", "reference pictures", streams);
     add(plan, "model", "result pictures", results);
