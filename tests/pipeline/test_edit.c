@@ -1,5 +1,5 @@
-/* Whole edits on a tiny model with random weights: every kind of request works, equal requests give equal
- * bytes, and the dump says truly what was done. */
+/* Whole edits on a tiny model with random weights: every kind of request works, and equal requests give equal
+ * bytes. */
 #include "pipeline_test_support.h"
 
 #include <math.h>
