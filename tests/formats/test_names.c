@@ -471,7 +471,7 @@ static void broken_parameters_are_named(void **state)
     assert_ok(OPEN(&o, items, NULL, NULL));
     kx_status status = find_status(&o, "img_in.weight", &err);
     assert_says(&err, status, KX_ERR_MODEL,
-                "transformer: tensor x_embedder.weight has type I32; F32, BF16, F16 or F8_E4M3 is expected");
+                "transformer: tensor x_embedder.weight has type I32; F32, BF16, F16 or F8 is expected");
     status = find_status(&o, "double_blocks.0.img_attn.qkv.weight", &err);
     assert_says(&err, status, KX_ERR_MODEL, "tensor transformer_blocks.0.attn.to_k.weight is missing");
     status = find_status(&o, "double_blocks.0.txt_attn.qkv.weight", &err);

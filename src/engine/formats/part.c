@@ -220,7 +220,7 @@ static kx_status weight_of(const kx_part *part, kx_part_entry *entry, kx_weight 
     entry->used = true;
     KX_TRY(check_quantisation(part, entry->name, err));
     KX_FAIL_IF(!kx_dtype_is_weight(tensor->dtype), err, KX_ERR_MODEL,
-               "%s: tensor %s has type %s; F32, BF16, F16 or F8_E4M3 is expected", part->source.what,
+               "%s: tensor %s has type %s; F32, BF16, F16 or F8 is expected", part->source.what,
                tensor->name, kx_dtype_name(tensor->dtype));
     KX_FAIL_IF(tensor->rank > KX_WEIGHT_MAX_RANK, err, KX_ERR_MODEL,
                "%s: tensor %s has %d dimensions, the most is %d", part->source.what, tensor->name,
