@@ -15,6 +15,12 @@
 #include "engine/text/clip_tokenizer.h"
 #include "engine/text/t5_tokenizer.h"
 
+/* A model that says nothing of its licence is taken for the published weights, whose licence is not a free
+ * one. */
+#define KX_MODEL_LICENCE_UNKNOWN                                                                             \
+    "not named by the model; the weights of FLUX.1 Kontext [dev] are under the FLUX.1 [dev] Non-Commercial " \
+    "License"
+
 struct kx_model {
     kx_log log;
     const kx_kernels *kernels;

@@ -58,11 +58,7 @@ kx_status kx_model_describe(kx_model *model, char **text, kx_error *caller_err)
     kx_error own_err = {0};
     kx_error *err = caller_err != NULL ? caller_err : &own_err;
     const kx_kontext_json *kontext = &model->files->configs.kontext;
-    const char *licence = kontext->licence;
-    /* A model that says nothing of itself is taken for the published weights, whose licence is not a free
-     * one. */
-    if (licence == NULL)
-        licence = "unknown; FLUX.1 Kontext [dev] weights are under the FLUX.1 [dev] Non-Commercial License";
+    const char *licence = kontext->licence != NULL ? kontext->licence : KX_MODEL_LICENCE_UNKNOWN;
     json_t *parts = json_array();
     for (int i = 0; i < KX_PART_COUNT; i++)
         json_array_append_new(parts, describe_part(model, &model->files->parts[i]));

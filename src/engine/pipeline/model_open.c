@@ -165,6 +165,8 @@ kx_status kx_model_open(kx_model **out, const kx_model_options *options, kx_erro
     KX_TRY(kx_pool_create(&model->pool, options->threads, err));
     KX_TRY(kx_model_files_open(&model->files, options->path, options->tokenizers, err));
     KX_TRY(load_parts(model, err));
+    if (model->files->configs.kontext.licence == NULL)
+        kx_log_warn(&model->log, "licence: %s", KX_MODEL_LICENCE_UNKNOWN);
     *out = model;
     model = NULL;
 out:
