@@ -175,6 +175,6 @@ void test_every_set(void (*each)(const kx_kernels *kernels))
         if (set->supported())
             each(set->kernels);
         else
-            print_message("%s: not on this processor, skipped\n", set->kernels->name);
+            print_message("# %s: not on this processor, skipped\n", set->kernels->name);
     }
 }

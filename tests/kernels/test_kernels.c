@@ -395,7 +395,7 @@ static void every_curve(const kx_kernels *set)
         double r = (double)x[i], u = sqrt(2 / 3.14159265358979323846) * (r + 0.044715 * r * r * r);
         gelu_error = fmax(gelu_error, fabs((double)y[i] - r / (1 + exp(-2 * u))) / fabs(r));
     }
-    print_message("%s: largest error of exp %.2e, of SiLU %.2e (both relative), of GELU %.2e |x|\n",
+    print_message("# %s: largest error of exp %.2e, of SiLU %.2e (both relative), of GELU %.2e |x|\n",
                   set->name, exp_error, silu_error, gelu_error);
     assert_true(exp_error < 1.3e-7);
     assert_true(silu_error < 2.5e-7);

@@ -209,11 +209,24 @@ static void assert_warned(const warnings *kept, const char *encoder, unsigned cu
              kept->count, kept->text[0]);
 }
 
+/* A model that names no licence may be the published one, whose licence is not a free one. */
+static void a_model_without_a_licence_is_met_with_the_known_one(void **state)
+{
+    (void)state;
+    static const char rules[] = "{\"native_area\": 16384}";
+    const char *folder = test_linked_model("no-licence", NULL);
+    test_replace_file(folder, "kontext.json", rules, strlen(rules));
+    warnings kept;
+    kx_result_free(edit_with_words(folder, 2, &kept));
+    assert_int_equal(kept.count, 1);
+    assert_non_null(strstr(kept.text[0], "FLUX.1 [dev] Non-Commercial License"));
+}
+
 /* A word is the same number of tokens wherever it stands, so one more word is as many more that are cut. */
 static void a_prompt_that_is_too_long_is_cut_with_a_warning(void **state)
 {
     (void)state;
-    static const char rules[] = "{\"native_area\": 16384, \"max_text_tokens\": 512}";
+    static const char rules[] = "{\"licence\": \"none\", \"native_area\": 16384, \"max_text_tokens\": 512}";
     const char *folder = test_linked_model("long-prompts", NULL);
     test_replace_file(folder, "kontext.json", rules, strlen(rules));
     warnings kept;
@@ -255,6 +268,7 @@ int main(void)
         cmocka_unit_test(a_cut_file_is_named),
         cmocka_unit_test(a_number_that_is_none_is_found_and_named),
         cmocka_unit_test(a_whole_model_is_verified),
+        cmocka_unit_test(a_model_without_a_licence_is_met_with_the_known_one),
         cmocka_unit_test(a_prompt_that_is_too_long_is_cut_with_a_warning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
