@@ -160,6 +160,27 @@ check "holds the tensors of each stage" sh -c \
 works "--show" edit -m "$model" -p x -q --size 32x32 --steps 1 -o "$out/s.png" --show
 check "draws half blocks" grep -q "$(printf '\342\226\200')" "$work/stdout"
 
+# ---- too little memory ----
+# A machine with 20 MB left, as far as the program can see.
+printf 'MemTotal: 100000 kB\nMemAvailable: 20000 kB\n' >"$work/meminfo"
+small_machine() {
+    unshare -m sh -c 'mount --bind "$0" /proc/meminfo && exec "$@"' "$work/meminfo" "$@"
+}
+if small_machine true 2>/dev/null; then
+    fresh_output
+    for command in "edit -p house -o $out/x.png" "model plan"; do
+        status=0
+        # shellcheck disable=SC2086 # words are meant
+        small_machine "$kontext" $command -m "$model" --size 768x768 >"$work/stdout" 2>"$work/stderr" || status=$?
+        check "${command%% -*} that does not fit ends with 5" test "$status" = 5
+        check "${command%% -*} that does not fit says so in one sentence" sh -c \
+            "test \$(wc -l <'$work/stderr') = 1 && grep -q '^error: .*needs' '$work/stderr'"
+    done
+    check "an edit that does not fit leaves no file" test -z "$(ls -A "$out")"
+else
+    skip "an edit that does not fit ends with 5" "mount namespaces are not allowed here"
+fi
+
 # ---- cancel ----
 # cancel SIGNAL: starts a long edit, waits until it denoises, sends the signal; leaves the status in $status
 cancel() {

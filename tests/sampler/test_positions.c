@@ -122,15 +122,24 @@ static void packing_is_channel_row_column_and_inverts(void **state)
     enum { H = 4, W = 6, N = 16 * H * W };
     float latent[N], tokens[N], back[N];
     for (size_t i = 0; i < N; i++) latent[i] = (float)i;
-    kx_positions_pack(latent, H, W, tokens);
+    kx_positions_pack(latent, kx_latent_layout_planes(H, W), tokens);
     for (size_t c = 0; c < 16; c++)
         for (size_t y = 0; y < H; y++)
             for (size_t x = 0; x < W; x++) {
                 size_t token = y / 2 * 3 + x / 2, feature = 4 * c + 2 * (y % 2) + x % 2;
                 assert_true(tokens[token * 64 + feature] == latent[(c * H + y) * W + x]);
             }
-    kx_positions_unpack(tokens, H, W, back);
+    kx_positions_unpack(tokens, kx_latent_layout_planes(H, W), back);
     assert_memory_equal(back, latent, sizeof latent);
+
+    /* The same latent with channels last gives the same tokens. */
+    float cells[N], tokens_of_cells[N];
+    for (size_t c = 0; c < 16; c++)
+        for (size_t i = 0; i < H * W; i++) cells[i * 16 + c] = latent[c * H * W + i];
+    kx_positions_pack(cells, kx_latent_layout_cells(H, W), tokens_of_cells);
+    assert_memory_equal(tokens_of_cells, tokens, sizeof tokens);
+    kx_positions_unpack(tokens, kx_latent_layout_cells(H, W), back);
+    assert_memory_equal(back, cells, sizeof cells);
 }
 
 static void assert_placements(kx_reference_scheme scheme, const kx_size *sizes, size_t count,

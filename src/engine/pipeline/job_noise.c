@@ -49,7 +49,8 @@ kx_status kx_job_fill_noise(kx_job *job, kx_error *err)
         }
         KX_TRY(kx_dump_add(job->dump, "noise", KX_F32, 3,
                            (int64_t[]){KX_LATENT_CHANNELS, (int64_t)height, (int64_t)width}, latent, err));
-        kx_positions_pack(latent, height, width, kx_tensor_f32(&job->states) + n * count);
+        kx_positions_pack(latent, kx_latent_layout_planes(height, width),
+                          kx_tensor_f32(&job->states) + n * count);
     }
 out:
     free(latent);

@@ -11,29 +11,10 @@ static void fill_pixels(const kx_picture *picture, kx_tensor *pixels)
     for (size_t i = 0; i < count; i++) out[i] = 2.0f * ((float)picture->rgb[i] / 255.0f) - 1.0f;
 }
 
-/* latent (h,w,16) -> tokens (h/2 w/2, 64): feature 4 c + 2 (y mod 2) + x mod 2. */
-static void pack_map(const kx_tensor *latent, float *tokens)
+/* The layout of a map as the VAE takes and gives it. */
+static kx_latent_layout layout_of(const kx_tensor *latent)
 {
-    const float *from = kx_tensor_f32(latent);
-    for (int64_t y = 0; y < latent->height; y++) {
-        for (int64_t x = 0; x < latent->width; x++) {
-            const float *cell = from + (y * latent->width + x) * latent->stride;
-            float *token = tokens + ((y / 2) * (latent->width / 2) + x / 2) * KX_TOKEN_FEATURES;
-            for (int64_t c = 0; c < KX_LATENT_CHANNELS; c++) token[4 * c + 2 * (y % 2) + x % 2] = cell[c];
-        }
-    }
-}
-
-static void unpack_map(const float *tokens, kx_tensor *latent)
-{
-    float *to = kx_tensor_f32(latent);
-    for (int64_t y = 0; y < latent->height; y++) {
-        for (int64_t x = 0; x < latent->width; x++) {
-            float *cell = to + (y * latent->width + x) * latent->stride;
-            const float *token = tokens + ((y / 2) * (latent->width / 2) + x / 2) * KX_TOKEN_FEATURES;
-            for (int64_t c = 0; c < KX_LATENT_CHANNELS; c++) cell[c] = token[4 * c + 2 * (y % 2) + x % 2];
-        }
-    }
+    return kx_latent_layout_cells((size_t)latent->height, (size_t)latent->width);
 }
 
 void kx_job_encode_references(void *argument, kx_ops *ops)
@@ -56,7 +37,8 @@ void kx_job_encode_references(void *argument, kx_ops *ops)
         kx_op_check_finite(ops, &latent, what);
         kx_job_dump(job, ops, &latent, "ref.%zu.latents", k);
         kx_tensor rows = kx_tensor_rows(&job->reference_tokens, first_token, tokens);
-        if (!kx_ops_idle(ops)) pack_map(&latent, kx_tensor_f32(&rows));
+        if (!kx_ops_idle(ops))
+            kx_positions_pack(kx_tensor_f32(&latent), layout_of(&latent), kx_tensor_f32(&rows));
         if (!ops->dry) kx_job_progress(job, k + 1, geometry->num_streams, 0);
         first_token += tokens;
         kx_ops_release(ops, mark);
@@ -89,7 +71,8 @@ void kx_job_decode(void *argument, kx_ops *ops)
             kx_ops_take_map(ops, "latent", size.height_px / 8, size.width_px / 8, KX_LATENT_CHANNELS);
         kx_tensor pixels = kx_ops_take_map(ops, "decoded pixels", size.height_px, size.width_px, 3);
         kx_tensor state = kx_tensor_rows(&job->states, (int64_t)n * tokens, tokens);
-        if (!kx_ops_idle(ops)) unpack_map(kx_tensor_f32(&state), &latent);
+        if (!kx_ops_idle(ops))
+            kx_positions_unpack(kx_tensor_f32(&state), layout_of(&latent), kx_tensor_f32(&latent));
         kx_job_dump(job, ops, &latent, "latents");
         kx_vae_decode(job->model->vae, ops, &latent, &pixels);
         kx_op_check_finite(ops, &pixels, "decode: the picture");

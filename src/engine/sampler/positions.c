@@ -87,22 +87,37 @@ static size_t token_place(size_t channel, size_t y, size_t x, size_t width)
     return token * KX_TOKEN_FEATURES + 4 * channel + 2 * (y % 2) + x % 2;
 }
 
-void kx_positions_pack(const float *latent, size_t height, size_t width, float *tokens)
+kx_latent_layout kx_latent_layout_planes(size_t height, size_t width)
 {
-    assert(height % 2 == 0 && width % 2 == 0);
-    for (size_t c = 0; c < KX_LATENT_CHANNELS; c++)
-        for (size_t y = 0; y < height; y++)
-            for (size_t x = 0; x < width; x++)
-                tokens[token_place(c, y, x, width)] = latent[(c * height + y) * width + x];
+    return (kx_latent_layout){height, width, height * width, 1};
 }
 
-void kx_positions_unpack(const float *tokens, size_t height, size_t width, float *latent)
+kx_latent_layout kx_latent_layout_cells(size_t height, size_t width)
 {
-    assert(height % 2 == 0 && width % 2 == 0);
+    return (kx_latent_layout){height, width, 1, KX_LATENT_CHANNELS};
+}
+
+static size_t latent_place(const kx_latent_layout *layout, size_t c, size_t y, size_t x)
+{
+    return c * layout->channel_stride + (y * layout->width + x) * layout->cell_stride;
+}
+
+void kx_positions_pack(const float *latent, kx_latent_layout layout, float *tokens)
+{
+    assert(layout.height % 2 == 0 && layout.width % 2 == 0);
     for (size_t c = 0; c < KX_LATENT_CHANNELS; c++)
-        for (size_t y = 0; y < height; y++)
-            for (size_t x = 0; x < width; x++)
-                latent[(c * height + y) * width + x] = tokens[token_place(c, y, x, width)];
+        for (size_t y = 0; y < layout.height; y++)
+            for (size_t x = 0; x < layout.width; x++)
+                tokens[token_place(c, y, x, layout.width)] = latent[latent_place(&layout, c, y, x)];
+}
+
+void kx_positions_unpack(const float *tokens, kx_latent_layout layout, float *latent)
+{
+    assert(layout.height % 2 == 0 && layout.width % 2 == 0);
+    for (size_t c = 0; c < KX_LATENT_CHANNELS; c++)
+        for (size_t y = 0; y < layout.height; y++)
+            for (size_t x = 0; x < layout.width; x++)
+                latent[latent_place(&layout, c, y, x)] = tokens[token_place(c, y, x, layout.width)];
 }
 
 /* ComfyUI counts in latent cells and halves at the end; (cells + 1) / 2 is tokens. */

@@ -45,11 +45,22 @@ void kx_positions_fit_budget(kx_size *sizes, size_t count, uint64_t budget_px);
 
 /* ---- Packing ---- */
 
-/* latent (16, height, width) f32 in C order -> tokens (height/2 * width/2, 64): feature 4 c + 2 (y mod 2) + x
- * mod 2. height and width are in cells and even. */
-void kx_positions_pack(const float *latent, size_t height, size_t width, float *tokens);
+/* How a latent lies in memory: element (c, y, x) is latent[c * channel_stride + (y * width + x) *
+ * cell_stride]. */
+typedef struct kx_latent_layout {
+    size_t height, width; /* cells, both even */
+    size_t channel_stride, cell_stride;
+} kx_latent_layout;
+
+/* (16, height, width) in C order, as noise is drawn. */
+kx_latent_layout kx_latent_layout_planes(size_t height, size_t width);
+/* (height, width, 16), channels last, as the VAE computes. */
+kx_latent_layout kx_latent_layout_cells(size_t height, size_t width);
+
+/* latent -> tokens (height/2 * width/2, 64): feature 4 c + 2 (y mod 2) + x mod 2. */
+void kx_positions_pack(const float *latent, kx_latent_layout layout, float *tokens);
 /* The inverse. */
-void kx_positions_unpack(const float *tokens, size_t height, size_t width, float *latent);
+void kx_positions_unpack(const float *tokens, kx_latent_layout layout, float *latent);
 
 /* ---- Positions ---- */
 
