@@ -218,7 +218,7 @@ static void cancelling_leaves_nothing(void **state)
     (void)state;
     kx_error err = {0};
     watch w = {.stop_at = UINT64_MAX};
-    kx_callbacks callbacks = {note_progress, is_cancelled, &w};
+    kx_callbacks callbacks = {.progress = note_progress, .cancelled = is_cancelled, .user = &w};
     const char *root = fresh_folder("cancel");
     assert_ok(kx_synth_write(path_in(root, "whole"), &tiny, &callbacks, &err));
     assert_int_equal(w.done, w.total);
@@ -315,7 +315,7 @@ static void a_bad_number_is_found_and_named(void **state)
         &err, status, KX_ERR_MODEL,
         "vae/diffusion_pytorch_model.safetensors: tensor decoder.conv_out.bias: element 2 of 3 is not");
     watch w = {.stop_at = 1};
-    kx_callbacks callbacks = {note_progress, is_cancelled, &w};
+    kx_callbacks callbacks = {.progress = note_progress, .cancelled = is_cancelled, .user = &w};
     status = kx_verify_model(files, &callbacks, &err);
     assert_says(&err, status, KX_ERR_CANCELLED, "cancelled");
     assert_true(w.reports >= 1);

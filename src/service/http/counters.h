@@ -1,0 +1,16 @@
+/* What the HTTP side counts, for /metrics. */
+#pragma once
+
+#include <stdint.h>
+
+typedef struct kx_http_metrics {
+    uint64_t by_status[6]; /* 1xx .. 5xx at [1] .. [5] */
+    uint64_t by_code[600]; /* exact HTTP codes */
+    uint64_t refused_connections, bad_requests, rate_limited;
+    uint64_t connections, waiting, streams; /* now */
+    uint64_t bytes_in, bytes_out;
+    double submit_seconds_sum, poll_seconds_sum;
+} kx_http_metrics;
+
+struct kx_http;
+void kx_http_metrics_read(struct kx_http *http, kx_http_metrics *metrics);
