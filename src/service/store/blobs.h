@@ -30,6 +30,10 @@ kx_status kx_blobs_put(kx_blobs *blobs, const void *data, size_t bytes, char has
 kx_status kx_blobs_open_file(kx_blobs *blobs, const char *hash, int *fd, uint64_t *bytes, kx_error *err);
 kx_status kx_blobs_read(kx_blobs *blobs, const char *hash, kx_bytes *out, kx_error *err);
 void kx_blobs_remove(kx_blobs *blobs, const char *hash); /* one that is not there is no error */
-/* Calls `visit` for every blob, with its age; for the sweep that removes blobs which no record names. */
+/* The same for a sweep: removes it only when it was last put at least `min_age_s` ago, so that a blob whose
+ * record is on its way stays. */
+void kx_blobs_remove_older(kx_blobs *blobs, const char *hash, uint64_t min_age_s);
+/* Calls `visit` for every blob, with its age since it was last put, by the system's clock; for the sweep that
+ * removes blobs which no record names. `visit` may remove. */
 kx_status kx_blobs_each(kx_blobs *blobs, void (*visit)(void *user, const char *hash, uint64_t age_s),
                         void *user, kx_error *err);

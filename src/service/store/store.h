@@ -1,10 +1,10 @@
 /* The records: keys, predictions (which are the queue), files, uploads, money, webhooks. Today SQLite in
  * WAL mode; another database would stand behind the same calls.
  *
- * Every change goes through one writer thread, which puts the changes that arrive together into one fully
- * synchronous transaction (each in a savepoint of its own): when a call returns KX_OK, its change is on the
- * disk. Reads use their own connections and never wait for the writer. All calls are for any thread and may
- * block; none holds a lock while it calls out.
+ * Changes that arrive together share one fully synchronous transaction (each in a savepoint of its own),
+ * which one of their callers carries out: when a call returns KX_OK, its change is on the disk. Reads use
+ * their own connections and never wait for a change. All calls are for any thread and may block; none holds a
+ * lock while it calls out.
  *
  * Strings of records that are read live in the arena that the caller gives; strings of records that are
  * written are borrowed for the call. Times are wall time in nanoseconds; money is micro-dollars. Errors:
@@ -25,8 +25,13 @@
 
 typedef struct kx_store kx_store;
 
+/* `path` is the database file; it is made when absent, its folder too. Cheap, and safe beside a running
+ * server (the program's `key` commands do it): no thread is started and nothing is changed unasked. */
 kx_status kx_store_open(kx_store **store, const char *path, kx_clock *clock, kx_error *err);
 void kx_store_close(kx_store *store);
+/* Called once by the server, before the blobs and the queue are opened: a second server on the same database
+ * is refused with KX_ERR_OUTPUT. Held until kx_store_close or the end of the process. */
+kx_status kx_store_lock_server(kx_store *store, kx_error *err);
 /* A write and a read; for /readyz. */
 kx_status kx_store_check(kx_store *store, kx_error *err);
 
@@ -51,14 +56,16 @@ typedef struct kx_key {
     int64_t created_ns, revoked_ns, used_ns; /* 0: not */
 } kx_key;
 
-/* Makes a key and tells its value ("kx_..." + 40 hex digits) once; only a hash is stored. `value` NULL:
- * random. */
+/* Makes a key and tells its value ("kx_" + 40 hex digits) once; only a hash is stored. `value` NULL: random;
+ * a given one that does not fit into out_value is told cut. Of `key`, name, role, balance_micro and the
+ * limits count. KX_ERR_INPUT: a key that is not revoked has this name or value already. */
 kx_status kx_store_key_create(kx_store *store, const kx_key *key, const char *value, char out_value[64],
                               kx_arena *arena, kx_key *made, kx_error *err);
-/* *found false: unknown or revoked. Compared in constant time. Cached in memory, so that it costs no disk. */
+/* *found false: unknown or revoked. Compared in constant time. From memory, so that it costs no disk; what
+ * another process changes is seen within half a second, what this one changes at once. */
 kx_status kx_store_key_find(kx_store *store, const char *value, kx_arena *arena, kx_key *key, bool *found,
                             kx_error *err);
-/* By uuid, name or id. */
+/* By uuid, name or id, in this order; a revoked key only by uuid or id. */
 kx_status kx_store_key_get(kx_store *store, const char *which, kx_arena *arena, kx_key *key, bool *found,
                            kx_error *err);
 kx_status kx_store_key_list(kx_store *store, kx_arena *arena, kx_key **keys, size_t *count, kx_error *err);
@@ -139,8 +146,9 @@ typedef struct kx_history_query {
 } kx_history_query;
 kx_status kx_store_history(kx_store *store, const kx_history_query *query, kx_arena *arena,
                            kx_prediction **items, size_t *count, uint64_t *total, kx_error *err);
-/* Deletes those of `ids` that belong to the key and have ended (records, files; blobs go with the sweep).
- * Running or queued ones are asked to cancel first and are deleted when they end. */
+/* Deletes those of `ids` that belong to the key (0: any key): records and files; blobs go with the sweep.
+ * Queued ones end as cancelled first; running ones get the mark and go when they end. *deleted counts them
+ * all. */
 kx_status kx_store_predictions_delete(kx_store *store, int64_t key_id, const char *const *ids, size_t count,
                                       size_t *deleted, kx_error *err);
 
@@ -158,10 +166,12 @@ kx_status kx_store_set_prepared(kx_store *store, const char *id, const char *req
 /* How many jobs will run before this one; 0 for the next. */
 kx_status kx_store_queue_position(kx_store *store, const char *id, unsigned *position, kx_error *err);
 kx_status kx_store_queue_count(kx_store *store, uint64_t counts[KX_JOB_STATES], kx_error *err);
-/* Processing jobs of an earlier process go back to created (they resume from their checkpoint), or fail when
- * their attempts are used up. Called once at the start. */
+/* Processing jobs of an earlier process go back to created (they resume from their checkpoint), end as
+ * cancelled when they were asked to, or fail when their attempts are used up. Called once at the server's
+ * start. */
 kx_status kx_store_requeue_orphans(kx_store *store, unsigned max_attempts, unsigned *requeued, kx_error *err);
-/* Back to created after a transient fault or at a graceful stop (which does not count as an attempt). */
+/* Back to created, at its old place, after a transient fault or at a graceful stop (which does not count as
+ * an attempt). One that was asked to cancel ends as cancelled; one that is not processing stays as it is. */
 kx_status kx_store_requeue(kx_store *store, const char *id, bool uncount_attempt, kx_error *err);
 
 typedef struct kx_output {
@@ -169,6 +179,7 @@ typedef struct kx_output {
     const char *content_type; /* "image/png" */
     const char *suffix;       /* "png" */
     const char *record;       /* JSON object put into `outputs` beside "file" */
+    uint64_t bytes;
 } kx_output;
 
 typedef struct kx_ending {
@@ -182,12 +193,12 @@ typedef struct kx_ending {
 } kx_ending;
 
 /* In one transaction: the state, output files, the money (captured when completed, else released) and, where
- * the job has a webhook and its event is asked for, the outbox row. *done false: the job had ended already
- * (nothing changes). */
+ * the job has a webhook, the outbox row. *done false: the job had ended already, or is gone (nothing
+ * changes). */
 kx_status kx_store_finish(kx_store *store, const char *id, const kx_ending *ending, bool *done,
                           kx_error *err);
-/* Created jobs end as cancelled at once; processing ones get the mark. *found false: unknown to this key;
- * *state: what it is now. */
+/* Created jobs end as cancelled at once; processing ones get the mark. *found false: unknown to this key (0:
+ * any key); *state: what it is now. */
 kx_status kx_store_cancel(kx_store *store, int64_t key_id, const char *id, bool *found, kx_job_state *state,
                           kx_error *err);
 
@@ -203,11 +214,11 @@ typedef struct kx_stored_file {
     int64_t key_id;
     const char *blob, *content_type, *suffix, *filename;
     uint64_t bytes;
-    int64_t created_ns, expires_ns;
+    int64_t created_ns, expires_ns; /* 0: goes with its prediction */
 } kx_stored_file;
 
 /* Output files come with kx_store_finish. This one is for uploads and inline inputs. Over the quota of the
- * key (sum of its unexpired files): *within_quota false, nothing stored. */
+ * key (sum of its unexpired files, outputs not counted): *within_quota false, nothing stored. */
 kx_status kx_store_file_add(kx_store *store, const kx_stored_file *file, uint64_t quota_bytes, char token[33],
                             bool *within_quota, kx_error *err);
 kx_status kx_store_file_get(kx_store *store, const char *token, kx_arena *arena, kx_stored_file *file,
@@ -247,7 +258,8 @@ typedef struct kx_delivery {
 /* Deliveries that are due, each given out once until it is settled or the process ends. */
 kx_status kx_store_delivery_claim(kx_store *store, kx_arena *arena, kx_delivery *delivery, bool *found,
                                   kx_error *err);
-/* `next_ns` 0: settled as delivered or failed; else tried again then. Writes a row of the delivery log. */
+/* `next_ns` 0: settled as delivered or failed; else tried again then. Writes a row of the delivery log. After
+ * an error the delivery is still given out: call again. */
 kx_status kx_store_delivery_result(kx_store *store, int64_t id, bool delivered, int http_status,
                                    const char *error, int64_t next_ns, kx_error *err);
 kx_status kx_store_delivery_list(kx_store *store, int64_t key_id, const char *prediction, kx_arena *arena,
@@ -263,7 +275,7 @@ kx_status kx_store_delivery_log(kx_store *store, int64_t delivery_id, kx_arena *
 /* A new delivery of an ended prediction's result, due now. */
 kx_status kx_store_delivery_again(kx_store *store, int64_t key_id, const char *prediction, bool *found,
                                   kx_error *err);
-/* When the next delivery is due; 0: none. */
+/* When the next delivery that is not given out is due; 0: none. */
 kx_status kx_store_delivery_next(kx_store *store, int64_t *due_ns, kx_error *err);
 
 /* ---- Money ---- */
@@ -307,5 +319,6 @@ kx_status kx_store_usage(kx_store *store, int64_t key_id, const char *model, int
 /* Removes predictions that ended before `before_ns`, files that have expired, used or expired tickets, old
  * idempotency keys; the ledger stays. */
 kx_status kx_store_expire(kx_store *store, int64_t before_ns, uint64_t *removed, kx_error *err);
-/* Whether any record names the blob (checked in the same transaction as its removal from the records). */
+/* Whether any record names the blob: a file, or the request of a job that has not ended. A blob is put before
+ * its record, so a sweep leaves young blobs alone: kx_blobs_remove_older. */
 kx_status kx_store_blob_is_used(kx_store *store, const char *hash, bool *used, kx_error *err);
