@@ -1,0 +1,227 @@
+"""Trains the autoencoder and writes it as a diffusers `vae` folder.
+
+    python -m train.demo.vae train --steps 9000      # resumes from the checkpoint in the working folder
+    python -m train.demo.vae export OUT              # writes OUT/config.json and OUT/diffusion_pytorch_model.safetensors
+    python -m train.demo.vae evaluate VAE            # PSNR and the judge on held-out pictures, weights rounded to BF16
+
+The loss is mean absolute error, squared error and the absolute error of the horizontal and vertical differences (which
+keeps outlines sharp), and a little KL on a sampled posterior, so that the decoder tolerates small errors in latents. The
+posterior starts narrow (log variance -4). Convolutions learn by Muon, everything else by AdamW. The pictures of step s
+are drawn from the seed (seed, s): a resumed run draws what an uninterrupted one would. Each worker process is one thread
+with its share of the batch, and gradients are averaged: one thread each wastes less than threads that wait for each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from diffusers import AutoencoderKL
+from safetensors.torch import save_file
+
+from .draw import draw
+from .muon import Muon
+from .scenes import (
+    HATS,
+    OBJECTS,
+    Scene,
+    Thing,
+    is_clear,
+    is_held_out,
+    item_scene,
+    pick,
+    random_background,
+    random_character,
+    random_scene,
+    random_thing,
+    with_character,
+    MOODS,
+)
+
+CHANNELS = (16, 32, 64, 64)
+LATENT_CHANNELS = 16
+EMA = 0.998
+MUON_LR = 0.02
+ADAM_LR = 2e-3
+FLAT_SHARE = 0.55  # of the steps at the full learning rate; then it falls in a line
+LAST_LR = 0.02  # of the full rate
+KL_WEIGHT = 1e-3
+
+
+def build() -> AutoencoderKL:
+    """The network, with random weights."""
+    model = AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * len(CHANNELS),
+        up_block_types=("UpDecoderBlock2D",) * len(CHANNELS),
+        block_out_channels=CHANNELS,
+        layers_per_block=1,
+        latent_channels=LATENT_CHANNELS,
+        norm_num_groups=8,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+    )
+    with torch.no_grad():
+        model.encoder.conv_out.bias[LATENT_CHANNELS:].fill_(-4.0)
+        model.encoder.conv_out.weight[LATENT_CHANNELS:].mul_(0.1)
+    return model
+
+
+def training_scene(rng: np.random.Generator) -> Scene:
+    """Any picture that an edit may show, small things more often than edits have them."""
+    while True:
+        draw_ = rng.random()
+        mood = pick(rng, MOODS) if rng.random() < 0.3 else "day"
+        style = "drawing" if rng.random() < 0.12 else "flat"
+        if draw_ < 0.12:
+            scene = item_scene(rng, random_thing(rng, HATS if rng.random() < 0.4 else OBJECTS))
+        elif draw_ < 0.20:
+            scene = replace(random_background(rng), mood=mood, style=style)
+        elif draw_ < 0.45:
+            pair = (random_character(rng, hat=0.45, held=0.4), random_character(rng, hat=0.45, held=0.4))
+            scene = replace(random_background(rng), characters=pair, hug=bool(rng.random() < 0.4), mood=mood, style=style)
+        else:
+            scene = replace(random_scene(rng, hat=0.5, held=0.5, ground=0.3, mood=0, style=0), mood=mood, style=style)
+            if rng.random() < 0.12:
+                cup = Thing("juice", random_thing(rng, OBJECTS).color)
+                scene = with_character(scene, held=cup, drinking=True)
+        if is_clear(scene) and not is_held_out(scene):
+            return scene
+
+
+def to_tensor(pictures: list[np.ndarray]) -> torch.Tensor:
+    """uint8 [128, 128, 3] pictures -> (B, 3, 128, 128) f32 in [-1, 1]."""
+    x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return x.contiguous()
+
+
+def to_pictures(x: torch.Tensor) -> np.ndarray:
+    """(B, 3, H, W) in [-1, 1] -> uint8 [B, H, W, 3]."""
+    return ((x.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+
+
+def _loss(model: AutoencoderKL, x: torch.Tensor, noise: torch.Generator) -> tuple[torch.Tensor, float]:
+    with torch.autocast("cpu", torch.bfloat16):
+        moments = model.encoder(x)
+    mean, logvar = moments.float().chunk(2, dim=1)
+    logvar = logvar.clamp(-12, 4)
+    kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+    z = mean + (0.5 * logvar).exp() * torch.randn(mean.shape, generator=noise)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = model.decoder(z)
+    e = y.float() - x
+    slopes = e.diff(dim=2).abs().mean() + e.diff(dim=3).abs().mean()
+    squared = e.square().mean()
+    return e.abs().mean() + 4 * squared + 0.5 * slopes + KL_WEIGHT * kl, float(squared.detach())
+
+
+def _split(model: AutoencoderKL) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
+    """Parameters for Muon and for AdamW."""
+    matrices, rest = [], []
+    for name, p in model.named_parameters():
+        ends = name.startswith(("encoder.conv_in", "decoder.conv_out"))
+        (matrices if p.ndim == 4 and not ends else rest).append(p)
+    return matrices, rest
+
+
+def _rate(step: int, steps: int) -> float:
+    flat = FLAT_SHARE * steps
+    warm = min(1.0, (step + 1) / 50)
+    return warm if step < flat else max(LAST_LR, 1 - (1 - LAST_LR) * (step - flat) / (steps - flat))
+
+
+def _average_gradients(parameters: list[torch.nn.Parameter], workers: int) -> None:
+    """Replaces every gradient by its mean over the workers."""
+    if workers == 1:
+        return
+    flat = torch.cat([p.grad.reshape(-1) for p in parameters])
+    dist.all_reduce(flat)
+    flat /= workers
+    for p, part in zip(parameters, flat.split([p.numel() for p in parameters])):
+        p.grad.copy_(part.view_as(p))
+
+
+def _work(rank: int, workers: int, work: Path, steps: int, batch: int, seed: int) -> None:
+    """One worker of `train`; worker 0 reports and saves."""
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    if workers > 1:
+        dist.init_process_group("gloo", init_method=f"file://{(work / 'meeting').resolve()}", rank=rank, world_size=workers)
+    path = work / "vae.pt"
+    model = build()
+    ema = {k: v.clone() for k, v in model.state_dict().items()}
+    matrices, rest = _split(model)
+    muon = Muon(matrices, lr=MUON_LR)
+    adam = torch.optim.AdamW(rest, lr=ADAM_LR, betas=(0.9, 0.99), weight_decay=0.0)
+    step, minutes = 0, 0.0
+    if path.exists():
+        saved = torch.load(path)
+        model.load_state_dict(saved["model"])
+        ema = saved["ema"]
+        muon.load_state_dict(saved["muon"])
+        adam.load_state_dict(saved["adam"])
+        step, minutes = saved["step"], saved["minutes"]
+    start, shown, squared_sum = time.monotonic(), step, 0.0
+    while step < steps:
+        rng = np.random.default_rng((seed, step, rank))
+        x = to_tensor([draw(training_scene(rng)) for _ in range(batch // workers)])
+        loss, squared = _loss(model, x, torch.Generator().manual_seed(int(rng.integers(1 << 60))))
+        muon.zero_grad()
+        adam.zero_grad()
+        loss.backward()
+        _average_gradients(matrices + rest, workers)
+        torch.nn.utils.clip_grad_norm_(rest, 1.0)
+        rate = _rate(step, steps)
+        muon.param_groups[0]["lr"], adam.param_groups[0]["lr"] = MUON_LR * rate, ADAM_LR * rate
+        muon.step()
+        adam.step()
+        step += 1
+        decay = min(EMA, step / (step + 10))
+        for k, v in model.state_dict().items():
+            ema[k].lerp_(v, 1 - decay)
+        squared_sum += squared
+        if rank != 0:
+            continue
+        if step % 100 == 0 or step == steps:
+            psnr = 10 * np.log10(4 * (step - shown) / squared_sum)
+            spent = minutes + (time.monotonic() - start) / 60
+            print(f"step {step} of {steps}  {psnr:.2f} dB  {spent:.1f} min", flush=True)
+            shown, squared_sum = step, 0.0
+        if step % 500 == 0 or step == steps:
+            spent = minutes + (time.monotonic() - start) / 60
+            state = {"model": model.state_dict(), "ema": ema, "muon": muon.state_dict(), "adam": adam.state_dict()}
+            torch.save(state | {"step": step, "minutes": spent}, path.with_suffix(".part"))
+            path.with_suffix(".part").replace(path)
+
+
+def train(work: Path, steps: int, batch: int, seed: int, workers: int) -> None:
+    """Trains to `steps`, from the checkpoint if there is one."""
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "meeting").unlink(missing_ok=True)
+    mp.spawn(_work, (workers, work, steps, batch, seed), nprocs=workers)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path(".cache/train-runs"), help="folder of the checkpoint")
+    commands = parser.add_subparsers(dest="command", required=True)
+    training = commands.add_parser("train")
+    training.add_argument("--steps", type=int, default=9000)
+    training.add_argument("--batch", type=int, default=4)
+    training.add_argument("--seed", type=int, default=1)
+    training.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+    train(args.work, args.steps, args.batch, args.seed, args.workers)
+
+
+if __name__ == "__main__":
+    main()
