@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/bytes.h"
 #include "base/file.h"
+#include "base/hash64.h"
 #include "base/pool.h"
 
 #include <dirent.h>
@@ -32,6 +33,19 @@ static void a_buffer_never_passes_its_cap(void **state)
     assert_int_equal(kx_bytes_append(&bytes, "x", 1, &err), KX_ERR_MEMORY);
     assert_int_equal(bytes.size, 10);
     kx_bytes_free(&bytes);
+}
+
+/* Known values of FNV-1a. */
+static void a_hash_is_fnv_1a(void **state)
+{
+    (void)state;
+    assert_true(kx_hash64_add(KX_HASH64_START, "", 0) == UINT64_C(0xcbf29ce484222325));
+    assert_true(kx_hash64_add(KX_HASH64_START, "a", 1) == UINT64_C(0xaf63dc4c8601ec8c));
+    assert_true(kx_hash64_add(KX_HASH64_START, "foobar", 6) == UINT64_C(0x85944171f73967e8));
+    uint64_t parts = kx_hash64_add(kx_hash64_add(KX_HASH64_START, "foo", 3), "bar", 3);
+    assert_true(parts == UINT64_C(0x85944171f73967e8));
+    assert_true(kx_hash64_add_text(kx_hash64_add_text(KX_HASH64_START, "ab"), "c") !=
+                kx_hash64_add_text(kx_hash64_add_text(KX_HASH64_START, "a"), "bc"));
 }
 
 static void an_arena_gives_zeroed_apart_blocks(void **state)
@@ -103,7 +117,8 @@ static void a_map_refuses_what_it_cannot_hold(void **state)
     err = (kx_error){0};
     assert_int_equal(kx_file_map_open(&map, "/dev/zero", KX_ERR_INPUT, &err), KX_ERR_INPUT);
     err = (kx_error){0};
-    assert_int_equal(kx_file_map_open(&map, test_write_file("empty", "", 0), KX_ERR_INPUT, &err), KX_ERR_INPUT);
+    assert_int_equal(kx_file_map_open(&map, test_write_file("empty", "", 0), KX_ERR_INPUT, &err),
+                     KX_ERR_INPUT);
     kx_bytes small = {.cap = 100};
     err = (kx_error){0};
     assert_int_equal(kx_file_read("/dev/zero", &small, KX_ERR_INPUT, &err), KX_ERR_INPUT);
@@ -140,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_error_keeps_its_words),
         cmocka_unit_test(a_buffer_never_passes_its_cap),
+        cmocka_unit_test(a_hash_is_fnv_1a),
         cmocka_unit_test(an_arena_gives_zeroed_apart_blocks),
         cmocka_unit_test(a_written_file_appears_whole_or_not_at_all),
         cmocka_unit_test(a_map_refuses_what_it_cannot_hold),

@@ -239,7 +239,13 @@ static void a_constant_velocity_leads_to_the_picture(void **state)
     const float picture[4] = {0.25f, 0.5f, -0.75f, 0.0f};
     for (size_t i = 0; i < 4; i++) v[i] = x[i] - picture[i];
     kx_schedule_sigmas(&schedule, 8, 4096, sigmas);
-    for (size_t k = 0; k < 8; k++) kx_euler_step(x, v, 4, sigmas[k], sigmas[k + 1]);
+    for (size_t k = 0; k < 8; k++) {
+        float expected[4];
+        kx_euler_step(x, v, 4, sigmas[k], sigmas[k + 1]);
+        kx_euler_estimate(x, v, 4, sigmas[k + 1], expected);
+        for (size_t i = 0; i < 4; i++)
+            assert_near((double)expected[i], (double)picture[i], 1e-6, "estimate", i);
+    }
     for (size_t i = 0; i < 4; i++) assert_near((double)x[i], (double)picture[i], 1e-6, "state", i);
     kx_euler_step(x, v, 4, 0.75f, 0.5f);
     for (size_t i = 0; i < 4; i++)
