@@ -123,6 +123,9 @@ static void wrong_kinds_and_ranges_are_named(void **state)
     assert_refused(KX_CONFIG_KONTEXT, "{\"default_guidance\":-0.5}", "default_guidance is -0.5");
     assert_refused(KX_CONFIG_KONTEXT, "{\"default_guidance\":1e400}", "not valid JSON");
     assert_refused(KX_CONFIG_KONTEXT, "{\"min_side\":512,\"max_side\":256}", "max_side is 256, 512 to 2048");
+    assert_refused(KX_CONFIG_KONTEXT, "{\"min_side\":256,\"preferred_sizes\":[[128,256]]}",
+                   "from 256 to 2048");
+    assert_refused(KX_CONFIG_KONTEXT, "{\"max_side\":512}", "preferred_sizes must be given");
     assert_refused(KX_CONFIG_KONTEXT, "{\"preferred_sizes\":[]}", "preferred_sizes must be a list");
     assert_refused(KX_CONFIG_KONTEXT, "{\"preferred_sizes\":7}", "preferred_sizes must be a list");
     assert_refused(KX_CONFIG_KONTEXT, "{\"preferred_sizes\":[[128,128],[128]]}", "preferred_sizes[1]");

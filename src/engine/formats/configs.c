@@ -242,23 +242,40 @@ static int64_t element(const json_t *list, size_t index)
     return json_is_integer(value) ? json_integer_value(value) : -1;
 }
 
+/* The published sizes stand where the file gives none; they must fit the file's own limits then. */
+static kx_status check_published(const reader *r, const kx_kontext_json *config, kx_error *err)
+{
+    kx_status status = KX_OK;
+    for (size_t i = 0; i < config->num_preferred_sizes; i++) {
+        kx_size size = config->preferred_sizes[i];
+        KX_FAIL_IF(size.width_px < config->min_side.value || size.width_px > config->max_side.value, err,
+                   KX_ERR_MODEL,
+                   "%s: min_side %lld and max_side %lld exclude the published size %dx%d, so preferred_sizes "
+                   "must be given",
+                   r->path, (long long)config->min_side.value, (long long)config->max_side.value,
+                   size.width_px, size.height_px);
+    }
+out:
+    return status;
+}
+
 static kx_status read_preferred(const reader *r, kx_kontext_json *config, kx_error *err)
 {
     kx_status status = KX_OK;
     const json_t *list = member(r, "preferred_sizes");
-    if (list == NULL) goto out;
+    if (list == NULL) return check_published(r, config, err);
     size_t count = json_array_size(list);
     KX_FAIL_IF(count < 1 || count > KX_CONFIG_PREFERRED_MAX, err, KX_ERR_MODEL,
                "%s: preferred_sizes must be a list of 1 to %d sizes", r->path, KX_CONFIG_PREFERRED_MAX);
-    int64_t high = config->max_side.value;
+    int64_t low = config->min_side.value, high = config->max_side.value;
     for (size_t i = 0; i < count; i++) {
         const json_t *pair = json_array_get(list, i);
         int64_t width = element(pair, 0), height = element(pair, 1);
-        KX_FAIL_IF(json_array_size(pair) != 2 || width < TOKEN_PX || width > high || width % TOKEN_PX != 0 ||
-                       height < TOKEN_PX || height > high || height % TOKEN_PX != 0,
+        KX_FAIL_IF(json_array_size(pair) != 2 || width < low || width > high || width % TOKEN_PX != 0 ||
+                       height < low || height > high || height % TOKEN_PX != 0,
                    err, KX_ERR_MODEL,
-                   "%s: preferred_sizes[%zu] must be [width,height], multiples of %d up to %lld", r->path, i,
-                   TOKEN_PX, (long long)high);
+                   "%s: preferred_sizes[%zu] must be [width,height], multiples of %d from %lld to %lld",
+                   r->path, i, TOKEN_PX, (long long)low, (long long)high);
         config->preferred_sizes[i] = (kx_size){(int)width, (int)height};
     }
     config->num_preferred_sizes = count;

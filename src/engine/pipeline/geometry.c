@@ -155,10 +155,6 @@ static kx_status size_target(const kx_geometry_rules *rules, const kx_edit_reque
     kx_size asked = {request->width_px, request->height_px};
     if (asked.width_px != 0 || asked.height_px != 0) {
         KX_FAIL_IF(by_aspect, err, KX_ERR_USAGE, "a size and an aspect ratio exclude each other");
-        KX_FAIL_IF(asked.width_px < rules->min_side_px || asked.height_px < rules->min_side_px ||
-                       asked.width_px > rules->max_side_px || asked.height_px > rules->max_side_px,
-                   err, KX_ERR_INPUT, "the output size is %dx%d, each side must be %d to %d pixels",
-                   asked.width_px, asked.height_px, rules->min_side_px, rules->max_side_px);
         geometry->requested = geometry->final = asked;
     } else if (by_aspect) {
         KX_TRY(kx_positions_size_from_aspect(request->aspect_w, request->aspect_h, rules->native_area_px,
@@ -173,7 +169,12 @@ static kx_status size_target(const kx_geometry_rules *rules, const kx_edit_reque
         if (status != KX_OK) kx_error_prefix(err, "image 1");
         if (status != KX_OK) goto out;
     }
-    geometry->working = kx_positions_pad(geometry->final);
+    kx_size final = geometry->final;
+    KX_FAIL_IF(final.width_px < rules->min_side_px || final.height_px < rules->min_side_px ||
+                   final.width_px > rules->max_side_px || final.height_px > rules->max_side_px,
+               err, KX_ERR_INPUT, "the output size is %dx%d, each side must be %d to %d pixels",
+               final.width_px, final.height_px, rules->min_side_px, rules->max_side_px);
+    geometry->working = kx_positions_pad(final);
     geometry->target_tokens = kx_size_tokens(geometry->working);
 out:
     return status;
