@@ -175,8 +175,8 @@ typedef struct kx_callbacks {
     int (*cancelled)(void *user);                              /* non-zero ends the call with KX_ERR_CANCELLED; may be NULL */
     void *user;
     /* During an edit, as often as the request's preview_steps and checkpoint_steps say; on the calling thread; may be
-     * NULL. A preview is the model's present idea of the picture in work, at most about 256 pixels a side. A checkpoint
-     * is all that kx_edit_request.resume needs; its bytes are borrowed for the call. */
+     * NULL. A preview is the model's present idea of the picture in work after `step` of its steps, at most about 256
+     * pixels a side. A checkpoint is all that kx_edit_request.resume needs. Picture and bytes are borrowed for the call. */
     void (*preview)(void *user, const kx_picture *picture, unsigned image, unsigned step);
     void (*checkpoint)(void *user, const void *data, size_t bytes);
 } kx_callbacks;
@@ -243,10 +243,12 @@ typedef struct kx_edit_request {
     const char *dump_file;         /* writes every stage's tensors there; NULL */
     int dump_blocks;               /* also the state after each block of the first step */
     uint64_t memory_limit_bytes;   /* a plan over it is refused; 0 = what the machine has free */
-    int preview_steps;             /* callbacks.preview after each so many steps; 0 = never */
-    int checkpoint_steps;          /* callbacks.checkpoint after each so many steps; 0 = never */
+    int preview_steps;             /* callbacks.preview after each so many steps of an image; 0 = never */
+    int checkpoint_steps;          /* callbacks.checkpoint after each so many steps of all images together, and after the
+                                      last one; 0 = never */
     const void *resume;            /* a checkpoint of the same request, model and kernel set: the edit goes on after its
-                                      step and ends with the same bytes. Another's is KX_ERR_INPUT; NULL = from the start */
+                                      step and ends with the same bytes. Another's is KX_ERR_INPUT; NULL = from the start.
+                                      A seed that is to be drawn is the checkpoint's */
     size_t resume_bytes;
 } kx_edit_request;
 

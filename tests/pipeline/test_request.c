@@ -181,6 +181,14 @@ static void negative_steps(kx_edit_request *r)
 {
     r->steps = -1;
 }
+static void negative_previews(kx_edit_request *r)
+{
+    r->preview_steps = -1;
+}
+static void negative_checkpoints(kx_edit_request *r)
+{
+    r->checkpoint_steps = -2;
+}
 static void too_many_steps(kx_edit_request *r)
 {
     r->steps = 1001;
@@ -275,6 +283,8 @@ static const bad_value bad_values[] = {
     {"an extreme aspect", extreme_aspect, KX_ERR_INPUT, "aspect 1:100000"},
     {"a size and an aspect", size_and_aspect, KX_ERR_USAGE, "exclude each other"},
     {"negative steps", negative_steps, KX_ERR_INPUT, "-1 steps"},
+    {"negative preview steps", negative_previews, KX_ERR_INPUT, "a preview each -1 steps"},
+    {"negative checkpoint steps", negative_checkpoints, KX_ERR_INPUT, "a checkpoint each -2"},
     {"too many steps", too_many_steps, KX_ERR_INPUT, "1001 steps"},
     {"a guidance that is no number", no_number_as_guidance, KX_ERR_INPUT, "the guidance is nan"},
     {"an infinite guidance", infinite_guidance, KX_ERR_INPUT, "the guidance is inf"},

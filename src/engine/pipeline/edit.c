@@ -1,5 +1,5 @@
 /* The edit, stage by stage. */
-#include "engine/pipeline/job.h"
+#include "engine/pipeline/checkpoint.h"
 
 #include "engine/pipeline/memory.h"
 #include "engine/pipeline/request.h"
@@ -130,9 +130,10 @@ out:
 static kx_status run_stage(kx_job *job, const char *name, kx_stage_work *work, uint64_t total,
                            double *seconds, kx_error *err)
 {
+    bool denoises = work == kx_job_denoise;
     kx_job_begin_stage(job, name);
-    kx_job_progress(job, 0, total, 0);
-    bool traces = job->dump != NULL && work == kx_job_denoise;
+    kx_job_progress(job, denoises ? (uint64_t)job->first_step : 0, total, denoises ? job->first_image : 0);
+    bool traces = job->dump != NULL && denoises;
     kx_status status = kx_stage_run(job->model, work, job, &job->callbacks, traces ? trace_block : NULL,
                                     &job->result->peak_anonymous_bytes, err);
     *seconds = kx_job_stage_seconds(job);
@@ -149,14 +150,27 @@ static void drop_encoders(const kx_model *model)
     }
 }
 
-static kx_status run_stages(kx_job *job, kx_error *err)
+/* What the steps start from: ids, noise levels and noise, or the states of a checkpoint. What can be wrong
+ * with the user's files is found here, before hours are spent. */
+static kx_status prepare_steps(kx_job *job, kx_error *err)
+{
+    kx_status status = KX_OK;
+    KX_TRY(kx_job_fill_noise(job, err));
+    KX_TRY(tokenize(job, err));
+    kx_schedule_sigmas(&job->model->schedule, (size_t)job->steps, job->geometry.target_tokens, job->sigmas);
+    KX_TRY(kx_dump_add(job->dump, "sigmas", KX_F32, 1, (int64_t[]){job->steps + 1}, job->sigmas, err));
+    kx_checkpoint_identify(job);
+    KX_TRY(kx_checkpoint_resume(job, err));
+out:
+    return status;
+}
+
+/* Text, references and all steps that are not done yet. */
+static kx_status run_steps(kx_job *job, kx_error *err)
 {
     kx_status status = KX_OK;
     kx_timings *seconds = &job->result->seconds;
     size_t streams = job->geometry.num_streams;
-    /* What can be wrong with the user's files is found before hours are spent. */
-    KX_TRY(kx_job_fill_noise(job, err));
-    KX_TRY(tokenize(job, err));
     KX_TRY(run_stage(job, "text", kx_job_encode_text, 2, &seconds->text, err));
     KX_TRY(dump_text(job, err));
     drop_encoders(job->model);
@@ -164,10 +178,18 @@ static kx_status run_stages(kx_job *job, kx_error *err)
         KX_TRY(run_stage(job, "encode", kx_job_encode_references, streams, &seconds->encode, err));
     write_position_ids(job);
     KX_TRY(kx_dump_add_tensor(job->dump, "ids", &job->ids, err));
-    kx_schedule_sigmas(&job->model->schedule, (size_t)job->steps, job->geometry.target_tokens, job->sigmas);
-    KX_TRY(kx_dump_add(job->dump, "sigmas", KX_F32, 1, (int64_t[]){job->steps + 1}, job->sigmas, err));
     KX_TRY(run_stage(job, "denoise", kx_job_denoise, (uint64_t)job->steps, &seconds->denoise, err));
-    KX_TRY(run_stage(job, "decode", kx_job_decode, job->request->num_images, &seconds->decode, err));
+out:
+    return status;
+}
+
+static kx_status run_stages(kx_job *job, kx_error *err)
+{
+    kx_status status = KX_OK;
+    unsigned images = job->request->num_images;
+    KX_TRY(prepare_steps(job, err));
+    if (job->first_image < images) KX_TRY(run_steps(job, err));
+    KX_TRY(run_stage(job, "decode", kx_job_decode, images, &job->result->seconds.decode, err));
     KX_TRY(kx_dump_commit(job->dump, err));
 out:
     return status;
@@ -188,6 +210,7 @@ kx_status kx_edit_run(kx_model *model, const kx_edit_request *request, const kx_
     start = job.stage_start;
     KX_TRY(kx_request_check(request, true, err));
     KX_TRY(kx_request_seed(request, &job.seed, err));
+    KX_TRY(kx_checkpoint_check(model, request, &job.seed, err));
     KX_TRY(kx_dump_open(&job.dump, request->dump_file, err));
     KX_TRY(kx_job_load_references(&job, err));
     KX_TRY(check_plan(&job, &plan_bytes, err));

@@ -1,4 +1,4 @@
-#include "engine/pipeline/job.h"
+#include "engine/pipeline/checkpoint.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,6 +31,9 @@ void kx_job_take_kept(kx_job *job)
     job->states =
         kx_tensor_of(take(job, "latents", (size_t)(images * target) * KX_TOKEN_FEATURES, sizeof(float)),
                      images * target, KX_TOKEN_FEATURES);
+    if (job->request->checkpoint_steps > 0)
+        job->checkpoint =
+            take(job, "checkpoint", kx_checkpoint_bytes((size_t)(images * target) * KX_TOKEN_FEATURES), 1);
 }
 
 void kx_job_close(kx_job *job)

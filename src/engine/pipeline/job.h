@@ -33,6 +33,11 @@ typedef struct kx_job {
     float *sigmas;              /* steps + 1 */
     kx_tensor states;           /* (n L, 64): the latents of every image of this call */
 
+    uint8_t *checkpoint;            /* room for one; NULL when none is asked for */
+    uint64_t model_hash, edit_hash; /* which edit this is, for checkpoints */
+    unsigned first_image;           /* the place to go on at; image num_images: every step is done */
+    int first_step;
+
     kx_result *result;
     kx_dump *dump;
     int step;                /* in work, for traces */
@@ -60,6 +65,13 @@ void kx_job_encode_text(void *job, kx_ops *ops);
 void kx_job_encode_references(void *job, kx_ops *ops);
 void kx_job_denoise(void *job, kx_ops *ops);
 void kx_job_decode(void *job, kx_ops *ops);
+
+/* Shows the caller what `image` looks like after `steps_done` steps; velocity (L, 64) is that of the last of
+ * them. A part of the denoise stage: measured when dry. */
+void kx_job_preview(kx_job *job, kx_ops *ops, const kx_tensor *state, const kx_tensor *velocity,
+                    unsigned image, int steps_done);
+/* pixels (H,W,3) -> the top left part of it as 8 bit: round half to even of 255 clamp(x/2 + 1/2). */
+void kx_job_write_picture(const kx_tensor *pixels, kx_picture *picture);
 
 /* Decodes, stitches and resizes the references into job->streams, and makes the geometry. */
 kx_status kx_job_load_references(kx_job *job, kx_error *err);

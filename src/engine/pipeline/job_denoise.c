@@ -1,16 +1,24 @@
-#include "engine/pipeline/job.h"
+#include "engine/pipeline/checkpoint.h"
 
 #include "engine/sampler/euler.h"
 
 #include <stdio.h>
 
-/* One image: from noise to picture along the schedule. */
+static bool preview_is_due(const kx_job *job, const kx_ops *ops, int steps_done)
+{
+    int each = job->request->preview_steps;
+    if (ops->dry) return each > 0;
+    return each > 0 && steps_done % each == 0 && job->callbacks.preview != NULL;
+}
+
+/* One image: from noise, or from the step of a checkpoint, to picture along the schedule. */
 static void denoise_image(kx_job *job, kx_ops *ops, kx_mmdit_run *run, unsigned image, kx_tensor *velocity)
 {
     int64_t tokens = (int64_t)job->geometry.target_tokens;
     kx_tensor state = kx_tensor_rows(&job->states, (int64_t)image * tokens, tokens);
-    int steps = ops->dry ? 1 : job->steps;
-    for (int k = 0; k < steps; k++) {
+    int first = !ops->dry && image == job->first_image ? job->first_step : 0,
+        steps = ops->dry ? 1 : job->steps;
+    for (int k = first; k < steps; k++) {
         job->step = k;
         uint64_t flops_before = ops->flops;
         kx_mmdit_step(job->model->mmdit, ops, run, k, &state, velocity);
@@ -19,11 +27,15 @@ static void denoise_image(kx_job *job, kx_ops *ops, kx_mmdit_run *run, unsigned 
         snprintf(what, sizeof what, "denoise: the velocity of step %d", k + 1);
         kx_op_check_finite(ops, velocity, what);
         kx_job_dump(job, ops, velocity, "step.%d.velocity", k);
+        if (!kx_ops_idle(ops)) {
+            kx_euler_step(kx_tensor_f32(&state), kx_tensor_f32(velocity),
+                          (size_t)(tokens * KX_TOKEN_FEATURES), job->sigmas[k], job->sigmas[k + 1]);
+            kx_job_dump(job, ops, &state, "step.%d.latents", k);
+            kx_job_progress(job, (uint64_t)k + 1, (uint64_t)job->steps, image);
+            kx_checkpoint_tell(job, image, k + 1);
+        }
+        if (preview_is_due(job, ops, k + 1)) kx_job_preview(job, ops, &state, velocity, image, k + 1);
         if (kx_ops_idle(ops)) return;
-        kx_euler_step(kx_tensor_f32(&state), kx_tensor_f32(velocity), (size_t)(tokens * KX_TOKEN_FEATURES),
-                      job->sigmas[k], job->sigmas[k + 1]);
-        kx_job_dump(job, ops, &state, "step.%d.latents", k);
-        kx_job_progress(job, (uint64_t)k + 1, (uint64_t)job->steps, image);
     }
 }
 
@@ -43,6 +55,6 @@ void kx_job_denoise(void *argument, kx_ops *ops)
     kx_mmdit_run run;
     kx_tensor velocity = kx_ops_take(ops, "velocity", inputs.target_tokens, KX_TOKEN_FEATURES);
     kx_mmdit_begin(job->model->mmdit, ops, &inputs, &run);
-    unsigned images = ops->dry ? 1 : job->request->num_images;
-    for (unsigned n = 0; n < images; n++) denoise_image(job, ops, &run, n, &velocity);
+    unsigned first = ops->dry ? 0 : job->first_image, images = ops->dry ? 1 : job->request->num_images;
+    for (unsigned n = first; n < images; n++) denoise_image(job, ops, &run, n, &velocity);
 }

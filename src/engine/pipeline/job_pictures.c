@@ -45,8 +45,7 @@ void kx_job_encode_references(void *argument, kx_ops *ops)
     }
 }
 
-/* pixels (H,W,3) -> the top left part of it as 8 bit: round half to even of 255 clamp(x/2 + 1/2). */
-static void write_picture(const kx_tensor *pixels, kx_picture *picture)
+void kx_job_write_picture(const kx_tensor *pixels, kx_picture *picture)
 {
     for (int64_t y = 0; y < picture->height_px; y++) {
         const float *from = kx_tensor_f32(pixels) + y * pixels->width * 3;
@@ -77,7 +76,7 @@ void kx_job_decode(void *argument, kx_ops *ops)
         kx_vae_decode(job->model->vae, ops, &latent, &pixels);
         kx_op_check_finite(ops, &pixels, "decode: the picture");
         kx_job_dump(job, ops, &pixels, "image");
-        if (!kx_ops_idle(ops)) write_picture(&pixels, &job->result->images[n].picture);
+        if (!kx_ops_idle(ops)) kx_job_write_picture(&pixels, &job->result->images[n].picture);
         if (!ops->dry) kx_job_progress(job, n + 1, images, n);
         kx_ops_release(ops, mark);
     }

@@ -72,6 +72,11 @@ kx_status kx_request_check(const kx_edit_request *request, bool prompt_needed, k
     KX_FAIL_IF(request->num_images > 1 && (request->dump_file != NULL || request->noise_file != NULL), err,
                KX_ERR_USAGE, "a dump or a given noise goes with one image, %u are asked for",
                request->num_images);
+    KX_FAIL_IF(request->preview_steps < 0 || request->checkpoint_steps < 0, err, KX_ERR_INPUT,
+               "a preview each %d steps and a checkpoint each %d are asked for, 0 or more are possible",
+               request->preview_steps, request->checkpoint_steps);
+    KX_FAIL_IF(request->resume != NULL && request->dump_file != NULL, err, KX_ERR_USAGE,
+               "a dump holds every step, so it cannot begin at a checkpoint");
 out:
     return status;
 }
