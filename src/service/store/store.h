@@ -126,8 +126,9 @@ typedef struct kx_submit {
     int64_t join_window_ns; /* how long after its end an undelivered job can be joined: one minute */
 } kx_submit;
 
-/* In one transaction: joins, or reserves the price and stores the job. On joining, the answer is again
- * undelivered. */
+/* In one transaction: joins, or reserves the price and stores the job. With an Idempotency-Key only that
+ * decides about joining. A joined job stays joinable until kx_store_set_delivered(…, true). Cancelled ones
+ * are not joined. */
 kx_status kx_store_submit(kx_store *store, const kx_submit *submit, char id[33], kx_submit_outcome *outcome,
                           kx_error *err);
 /* Whether the client got the answer to its submit. New jobs start as "not known"; only `false` makes a job
