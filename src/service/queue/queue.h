@@ -29,6 +29,17 @@ typedef struct kx_queue_parts { /* borrowed; they outlive the queue */
     void *user;
 } kx_queue_parts;
 
+/* What the worker puts into `details` of a completed prediction:
+ *   "seeds": [42, 43], one for each picture
+ *   "sizes": {"requested": {"width", "height"} or null, "working": {...}, "final": {...}}
+ *   "references": [{"source", "cropped", "working": sizes, "scale": {"x", "y"}, "offset_tokens": {"x", "y"},
+ *                   "index"}]
+ *   "stage_timings": seconds: {"load", "text", "encode", "denoise", "decode", "store", "total"}
+ *   "steps", "guidance", "precision", "kernel_set", "resumed" (whether a checkpoint was gone on from)
+ *   "tokens": {"clip", "clip_cut", "t5", "t5_cut"}
+ *   "memory": {"plan_bytes", "peak_anonymous_bytes"}
+ *   "warnings": ["..."], of the engine
+ */
 kx_status kx_queue_open(kx_queue **queue, const kx_queue_parts *parts, kx_error *err);
 /* Starts the threads: requeues orphans, opens the model, works. */
 kx_status kx_queue_start(kx_queue *queue, kx_error *err);
@@ -70,6 +81,7 @@ typedef struct kx_model_facts {
     int default_steps;
     double default_guidance;
     unsigned max_text_tokens, threads;
+    bool is_synthetic; /* made with random weights, because no model was named and no demo model found */
 } kx_model_facts;
 void kx_queue_model_facts(kx_queue *queue, kx_model_facts *facts);
 
