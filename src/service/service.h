@@ -20,3 +20,7 @@ kx_status kx_service_open(kx_service **service, const kx_settings *settings, kx_
                           kx_error *err);
 /* Finishes answers, checkpoints the running job, closes. */
 void kx_service_close(kx_service *service);
+
+/* Where the records lie under a data folder, for the commands that work on them beside a running service.
+ * malloc'ed; NULL when memory is out. */
+char *kx_service_store_path(const char *data);

@@ -1,0 +1,153 @@
+/* Keys, for admins: list, make, revoke, credit. */
+#include "service/api/api_state.h"
+#include "service/api/handlers.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name;
+    kx_role role;
+} roles[] = {{"read", KX_ROLE_READ}, {"submit", KX_ROLE_SUBMIT}, {"admin", KX_ROLE_ADMIN}};
+
+static const char *role_name(kx_role role)
+{
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
+        if (roles[i].role == role) return roles[i].name;
+    return "";
+}
+
+static json_t *key_json(const kx_key *key)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:o, s:o, s:o}", "uuid", key->uuid, "name",
+                     key->name, "role", role_name(key->role), "hint", key->hint, "balance",
+                     kx_api_dollars(key->balance_micro), "concurrency", (int)key->concurrency,
+                     "submits_per_minute", (int)key->submits_per_minute, "created_at",
+                     kx_api_time(key->created_ns), "revoked_at", kx_api_time(key->revoked_ns), "used_at",
+                     kx_api_time(key->used_ns));
+}
+
+void kx_handle_keys_list(kx_exchange *exchange, void *user)
+{
+    kx_api *api = user;
+    kx_key *keys = NULL;
+    size_t count = 0;
+    kx_error err = {0};
+    if (kx_store_key_list(api->store, kx_exchange_arena(exchange), &keys, &count, &err) != KX_OK) {
+        kx_answer_failure(exchange, &err);
+        return;
+    }
+    json_t *items = json_array();
+    for (size_t i = 0; i < count; i++) json_array_append_new(items, key_json(&keys[i]));
+    kx_api_answer(exchange, json_pack("{s:o}", "items", items));
+}
+
+static kx_status read_limit(const json_t *body, const char *name, unsigned *limit, kx_error *err)
+{
+    const json_t *value = json_object_get(body, name);
+    if (value == NULL || json_is_null(value)) return KX_OK;
+    json_int_t number = json_integer_value(value);
+    if (!json_is_integer(value) || number < 0 || number > 1000000)
+        return kx_error_set(err, KX_ERR_INPUT, __FILE__, __LINE__,
+                            "%s: an integer from 0 to 1000000 is expected, something else is found", name);
+    *limit = (unsigned)number;
+    return KX_OK;
+}
+
+static kx_status read_key(const json_t *body, kx_key *key, kx_error *err)
+{
+    kx_status status = KX_OK;
+    const char *role = NULL;
+    KX_TRY(kx_api_read_text(body, "name", &key->name, err));
+    KX_TRY(kx_api_read_text(body, "role", &role, err));
+    KX_TRY(kx_api_read_dollars(body, "balance", &key->balance_micro, err));
+    KX_TRY(read_limit(body, "concurrency", &key->concurrency, err));
+    KX_TRY(read_limit(body, "submits_per_minute", &key->submits_per_minute, err));
+    KX_FAIL_IF(key->name == NULL || strlen(key->name) > 100, err, KX_ERR_INPUT,
+               "name: a string of 1 to 100 bytes is expected, something else is found");
+    KX_FAIL_IF(key->balance_micro < 0, err, KX_ERR_INPUT,
+               "balance: a number that is not negative is expected");
+    key->role = role == NULL ? KX_ROLE_SUBMIT : 0;
+    for (size_t i = 0; role != NULL && i < sizeof roles / sizeof roles[0]; i++)
+        if (strcmp(roles[i].name, role) == 0) key->role = roles[i].role;
+    KX_FAIL_IF(key->role == 0, err, KX_ERR_INPUT, "role: read, submit or admin is expected, '%.40s' is found",
+               role);
+out:
+    return status;
+}
+
+void kx_handle_keys_create(kx_exchange *exchange, void *user)
+{
+    kx_api *api = user;
+    kx_key key = {0}, made = {0};
+    char value[64];
+    kx_error err = {0};
+    json_t *body = kx_exchange_json(exchange, false);
+    if (body == NULL) return;
+    if (read_key(body, &key, &err) != KX_OK ||
+        kx_store_key_create(api->store, &key, NULL, value, kx_exchange_arena(exchange), &made, &err) !=
+            KX_OK) {
+        kx_answer_failure(exchange, &err);
+        return;
+    }
+    json_t *object = key_json(&made);
+    if (object != NULL) json_object_set_new(object, "key", json_string(value));
+    kx_answer_header(exchange, "Cache-Control", "no-store");
+    kx_api_answer(exchange, object);
+}
+
+/* The key that the path names; false: answered. */
+static bool named_key(kx_api *api, kx_exchange *exchange, kx_key *key)
+{
+    const char *which = kx_exchange_parameter(exchange, "key");
+    kx_error err = {0};
+    bool found = false;
+    if (kx_store_key_get(api->store, which == NULL ? "" : which, kx_exchange_arena(exchange), key, &found,
+                         &err) != KX_OK)
+        kx_answer_failure(exchange, &err);
+    else if (!found)
+        kx_answer_error(exchange, 404, "there is no such key");
+    return found;
+}
+
+static void answer_key_again(kx_api *api, kx_exchange *exchange)
+{
+    kx_key key = {0};
+    if (named_key(api, exchange, &key)) kx_api_answer(exchange, key_json(&key));
+}
+
+void kx_handle_keys_revoke(kx_exchange *exchange, void *user)
+{
+    kx_api *api = user;
+    kx_key key = {0};
+    kx_error err = {0};
+    bool found = false;
+    if (!named_key(api, exchange, &key)) return;
+    if (key.id == kx_exchange_key(exchange)->id)
+        kx_answer_error(exchange, 400, "another key than the one that asks is expected");
+    else if (kx_store_key_revoke(api->store, key.id, &found, &err) != KX_OK)
+        kx_answer_failure(exchange, &err);
+    else
+        answer_key_again(api, exchange);
+}
+
+void kx_handle_keys_credit(kx_exchange *exchange, void *user)
+{
+    kx_api *api = user;
+    kx_key key = {0};
+    int64_t amount_micro = 0;
+    const char *note = NULL;
+    kx_error err = {0};
+    json_t *body = kx_exchange_json(exchange, false);
+    if (body == NULL || !named_key(api, exchange, &key)) return;
+    if (kx_api_read_dollars(body, "amount", &amount_micro, &err) != KX_OK ||
+        kx_api_read_text(body, "note", &note, &err) != KX_OK) {
+        kx_answer_failure(exchange, &err);
+        return;
+    }
+    if (amount_micro == 0)
+        kx_answer_error(exchange, 400, "amount: a number of US dollars other than 0 is expected");
+    else if (kx_store_key_credit(api->store, key.id, amount_micro, note == NULL ? "" : note, &err) != KX_OK)
+        kx_answer_failure(exchange, &err);
+    else
+        answer_key_again(api, exchange);
+}

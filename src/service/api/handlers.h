@@ -1,0 +1,44 @@
+/* Every handler of the list of routes (routes.h). */
+#pragma once
+
+#include "service/http/http.h"
+
+kx_handler kx_handle_result;
+kx_handler kx_handle_stream;
+kx_handler kx_handle_preview;
+kx_handler kx_handle_deliveries;
+kx_handler kx_handle_redeliver;
+kx_handler kx_handle_cancel;
+kx_handler kx_handle_delete_one;
+kx_handler kx_handle_delete_many;
+kx_handler kx_handle_history;
+kx_handler kx_handle_history_get;
+kx_handler kx_handle_upload;
+kx_handler kx_handle_ticket;
+kx_handler kx_handle_ticket_put;
+kx_handler kx_handle_upload_old;
+kx_handler kx_handle_balance;
+kx_handler kx_handle_price;
+kx_handler kx_handle_models;
+kx_handler kx_handle_model;
+kx_handler kx_handle_webhook_secret;
+kx_handler kx_handle_webhook_secret_rotate;
+kx_handler kx_handle_billings;
+kx_handler kx_handle_usage;
+kx_handler kx_handle_keys_list;
+kx_handler kx_handle_keys_create;
+kx_handler kx_handle_keys_revoke;
+kx_handler kx_handle_keys_credit;
+kx_handler kx_handle_center_types;
+kx_handler kx_handle_center_search;
+kx_handler kx_handle_center_detail;
+kx_handler kx_handle_center_price;
+kx_handler kx_handle_file;
+kx_handler kx_handle_capabilities;
+kx_handler kx_handle_healthz;
+kx_handler kx_handle_readyz;
+kx_handler kx_handle_metrics;
+kx_handler kx_handle_openapi;
+kx_handler kx_handle_llms;
+kx_handler kx_handle_front_page;
+kx_handler kx_handle_submit;

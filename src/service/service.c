@@ -1,0 +1,162 @@
+#include "service/service.h"
+
+#include "base/file.h"
+#include "service/api/api.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* How long answers may take to finish at the end. */
+enum { STOP_GRACE_MS = 5000 };
+
+struct kx_service {
+    kx_settings settings;
+    kx_clock *clock;
+    kx_store *store;
+    kx_blobs *blobs;
+    kx_fetch *fetch;
+    kx_api *api;
+    kx_queue *queue;
+    kx_http *http;
+    bool queue_runs, http_runs;
+};
+
+static void log_sentence(void *user, const char *sentence)
+{
+    (void)user;
+    fprintf(stderr, "%s\n", sentence);
+}
+
+/* "127.0.0.1:80", "[::1]:80", "localhost:80", with or without the port. */
+static bool is_loopback(const char *listen)
+{
+    static const char *const names[] = {"127.", "[::1]", "::1", "localhost"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strncmp(listen, names[i], strlen(names[i])) == 0) return true;
+    return false;
+}
+
+static kx_status make_first_key(kx_service *service, kx_service_start *start, kx_arena *arena, kx_error *err)
+{
+    kx_status status = KX_OK;
+    const kx_settings *settings = &service->settings;
+    kx_key *keys = NULL, made = {0};
+    kx_key first = {.name = "first", .role = KX_ROLE_ADMIN, .balance_micro = settings->initial_balance_micro};
+    size_t count = 0;
+    bool any = false;
+    KX_TRY(kx_store_key_list(service->store, arena, &keys, &count, err));
+    for (size_t i = 0; i < count; i++) any = any || keys[i].revoked_ns == 0;
+    if (any) goto out;
+    KX_FAIL_IF(!is_loopback(settings->listen) && settings->admin_key == NULL, err, KX_ERR_USAGE,
+               "%s is not a loopback address and there is no key yet: make one first (kontext key create)",
+               settings->listen);
+    KX_TRY(kx_store_key_create(service->store, &first, settings->admin_key, start->first_key, arena, &made,
+                               err));
+out:
+    return status;
+}
+
+static kx_status open_records(kx_service *service, kx_error *err)
+{
+    kx_status status = KX_OK;
+    const kx_settings *settings = &service->settings;
+    char *path = NULL;
+    KX_TRY(kx_file_make_directory(settings->data, err));
+    KX_TRY(kx_clock_open(&service->clock, settings->test_clock, err));
+    path = kx_service_store_path(settings->data);
+    KX_FAIL_IF(path == NULL, err, KX_ERR_MEMORY, "out of memory");
+    KX_TRY(kx_store_open(&service->store, path, service->clock, err));
+    KX_TRY(kx_blobs_open(&service->blobs, settings->data, err));
+out:
+    free(path);
+    return status;
+}
+
+static kx_status open_parts(kx_service *service, kx_error *err)
+{
+    kx_status status = KX_OK;
+    const kx_settings *settings = &service->settings;
+    kx_fetch_options fetch = {settings->fetch_allow, settings->fetch_max_bytes, settings->fetch_timeout_s,
+                              settings->fetch_redirects};
+    KX_TRY(kx_fetch_open(&service->fetch, &fetch, err));
+    kx_api_parts api = {settings, service->clock, service->store, service->blobs, service->fetch};
+    KX_TRY(kx_api_open(&service->api, &api, err));
+    kx_queue_parts queue = {.settings = settings,
+                            .clock = service->clock,
+                            .store = service->store,
+                            .blobs = service->blobs,
+                            .fetch = service->fetch,
+                            .changed = kx_api_changed,
+                            .webhook_body = kx_api_webhook_body,
+                            .log = log_sentence,
+                            .user = service->api};
+    KX_TRY(kx_queue_open(&service->queue, &queue, err));
+    kx_http_parts http = {.settings = settings,
+                          .clock = service->clock,
+                          .store = service->store,
+                          .blobs = service->blobs,
+                          .log_fd = STDERR_FILENO,
+                          .user = service->api};
+    http.routes = kx_api_routes(&http.num_routes);
+    KX_TRY(kx_http_open(&service->http, &http, err));
+    kx_api_connect(service->api, service->queue, service->http);
+out:
+    return status;
+}
+
+static void tell_start(kx_service *service, kx_service_start *start)
+{
+    const char *listen = service->settings.listen;
+    const char *colon = strrchr(listen, ':');
+    bool has_port = colon != NULL && strchr(colon, ']') == NULL;
+    snprintf(start->address, sizeof start->address, "http://%.*s:%u",
+             (int)(has_port ? colon - listen : (long)strlen(listen)), listen, kx_http_port(service->http));
+}
+
+char *kx_service_store_path(const char *data)
+{
+    return kx_file_join(data, "kontext.db");
+}
+
+kx_status kx_service_open(kx_service **service, const kx_settings *settings, kx_service_start *start,
+                          kx_error *err)
+{
+    kx_status status = KX_OK;
+    kx_arena arena = {0};
+    kx_service *made = calloc(1, sizeof *made);
+    *service = NULL;
+    *start = (kx_service_start){.model = ""};
+    KX_FAIL_IF(made == NULL, err, KX_ERR_MEMORY, "out of memory");
+    made->settings = *settings;
+    KX_TRY(open_records(made, err));
+    KX_TRY(make_first_key(made, start, &arena, err));
+    KX_TRY(open_parts(made, err));
+    KX_TRY(kx_queue_start(made->queue, err));
+    made->queue_runs = true;
+    KX_TRY(kx_http_start(made->http, err));
+    made->http_runs = true;
+    tell_start(made, start);
+    *service = made;
+    made = NULL;
+out:
+    kx_arena_free(&arena);
+    kx_service_close(made);
+    return status;
+}
+
+void kx_service_close(kx_service *service)
+{
+    if (service == NULL) return;
+    if (service->http_runs) kx_http_stop(service->http, STOP_GRACE_MS);
+    if (service->queue_runs) kx_queue_stop(service->queue);
+    kx_http_close(service->http);
+    kx_api_close(service->api);
+    kx_queue_close(service->queue);
+    kx_fetch_close(service->fetch);
+    kx_blobs_close(service->blobs);
+    kx_store_close(service->store);
+    kx_clock_close(service->clock);
+    free(service);
+}
