@@ -9,6 +9,8 @@ typedef struct kx_http_metrics {
     uint64_t refused_connections, bad_requests, rate_limited;
     uint64_t connections, waiting, streams; /* now */
     uint64_t bytes_in, bytes_out;
+    /* Answered submits and polls that did not wait, and the time that they took. */
+    uint64_t submits, polls;
     double submit_seconds_sum, poll_seconds_sum;
 } kx_http_metrics;
 

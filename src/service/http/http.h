@@ -1,4 +1,4 @@
-/* HTTP/1.1 over libmicrohttpd: connections, strict parsing, limits, bodies, keys, routing, waiting, events,
+/* HTTP/1.1 over epoll: connections, strict parsing, limits, bodies, keys, routing, waiting, events,
  * files.
  *
  * One thread moves bytes; handlers run on a few handler threads (or, when a route is quick and touches no
@@ -92,6 +92,7 @@ const char *kx_exchange_base_url(const kx_exchange *exchange);
 const kx_key *kx_exchange_key(const kx_exchange *exchange); /* NULL on public routes without one */
 kx_arena *kx_exchange_arena(kx_exchange *exchange);         /* lives as long as the exchange */
 kx_http *kx_exchange_http(kx_exchange *exchange);
+const char *kx_exchange_field(const kx_exchange *exchange, const char *name); /* of a form; NULL */
 const void *kx_exchange_body(const kx_exchange *exchange, size_t *bytes);
 /* The body as a JSON object, with limits on depth and size. On an error it has been answered (400) and NULL
  * is returned. The exchange owns it. An empty body is an error unless `may_be_empty`, which then gives an

@@ -1,0 +1,24 @@
+#include "service/http/http_internal.h"
+
+void kx_http_metrics_read(kx_http *http, kx_http_metrics *metrics)
+{
+    kx_http_counts *counts = &http->counts;
+    *metrics = (kx_http_metrics){0};
+    for (int code = 100; code < 600; code++) {
+        uint64_t count = atomic_load(&counts->by_code[code]);
+        metrics->by_code[code] = count;
+        metrics->by_status[code / 100] += count;
+    }
+    metrics->refused_connections = atomic_load(&counts->refused_connections);
+    metrics->bad_requests = atomic_load(&counts->bad_requests);
+    metrics->rate_limited = atomic_load(&counts->rate_limited);
+    metrics->connections = atomic_load(&counts->connections);
+    metrics->waiting = atomic_load(&counts->waiting);
+    metrics->streams = atomic_load(&counts->streams);
+    metrics->bytes_in = atomic_load(&counts->bytes_in);
+    metrics->bytes_out = atomic_load(&counts->bytes_out);
+    metrics->submits = atomic_load(&counts->submits);
+    metrics->polls = atomic_load(&counts->polls);
+    metrics->submit_seconds_sum = (double)atomic_load(&counts->submit_us) / 1e6;
+    metrics->poll_seconds_sum = (double)atomic_load(&counts->poll_us) / 1e6;
+}

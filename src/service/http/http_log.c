@@ -1,0 +1,113 @@
+#include "service/http/http_log.h"
+
+#include "base/bytes.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { PENDING_BYTES_MAX = 4 << 20, CLOSE_WAIT_MS = 1000 };
+
+struct kx_http_log {
+    int fd;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards the rest */
+    pthread_cond_t there;
+    kx_bytes pending;
+    unsigned long dropped;
+    bool ends;
+};
+
+/* At the close a reader that takes nothing is waited for a second, then left. */
+static void write_all(kx_http_log *log, const kx_bytes *lines, bool ends)
+{
+    for (size_t at = 0; at < lines->size;) {
+        struct pollfd ready = {.fd = log->fd, .events = POLLOUT};
+        if (ends && poll(&ready, 1, CLOSE_WAIT_MS) <= 0) return;
+        ssize_t written = write(log->fd, lines->data + at, lines->size - at);
+        if (written < 0 && errno == EAGAIN) {
+            poll(&ready, 1, CLOSE_WAIT_MS);
+            continue;
+        }
+        if (written < 0 && errno != EINTR) return;
+        if (written > 0) at += (size_t)written;
+    }
+}
+
+static void *writer(void *argument)
+{
+    kx_http_log *log = argument;
+    kx_bytes lines = {.cap = PENDING_BYTES_MAX};
+    pthread_mutex_lock(&log->lock);
+    for (;;) {
+        while (log->pending.size == 0 && !log->ends) pthread_cond_wait(&log->there, &log->lock);
+        if (log->pending.size == 0) break;
+        kx_bytes full = log->pending;
+        log->pending = lines;
+        lines = full;
+        bool ends = log->ends;
+        pthread_mutex_unlock(&log->lock);
+        write_all(log, &lines, ends);
+        lines.size = 0;
+        pthread_mutex_lock(&log->lock);
+    }
+    pthread_mutex_unlock(&log->lock);
+    kx_bytes_free(&lines);
+    return NULL;
+}
+
+kx_status kx_http_log_open(kx_http_log **out, int fd, kx_error *err)
+{
+    kx_status status = KX_OK;
+    kx_http_log *log = calloc(1, sizeof *log);
+    KX_FAIL_IF(log == NULL, err, KX_ERR_MEMORY, "out of memory for the access log");
+    log->fd = fd;
+    log->pending.cap = PENDING_BYTES_MAX;
+    pthread_mutex_init(&log->lock, NULL);
+    pthread_cond_init(&log->there, NULL);
+    if (pthread_create(&log->thread, NULL, writer, log) != 0) {
+        pthread_cond_destroy(&log->there);
+        pthread_mutex_destroy(&log->lock);
+        free(log);
+        KX_FAIL(err, KX_ERR_MEMORY, "the access log's thread cannot be started");
+    }
+    *out = log;
+out:
+    return status;
+}
+
+void kx_http_log_close(kx_http_log *log)
+{
+    if (log == NULL) return;
+    pthread_mutex_lock(&log->lock);
+    log->ends = true;
+    pthread_cond_signal(&log->there);
+    pthread_mutex_unlock(&log->lock);
+    pthread_join(log->thread, NULL);
+    pthread_cond_destroy(&log->there);
+    pthread_mutex_destroy(&log->lock);
+    kx_bytes_free(&log->pending);
+    free(log);
+}
+
+static void tell_dropped(kx_http_log *log)
+{
+    char line[64];
+    kx_error err = {0};
+    int length = snprintf(line, sizeof line, "{\"dropped_lines\":%lu}\n", log->dropped);
+    if (kx_bytes_append(&log->pending, line, (size_t)length, &err) == KX_OK) log->dropped = 0;
+}
+
+void kx_http_log_line(kx_http_log *log, const char *line, size_t bytes)
+{
+    if (log == NULL) return;
+    kx_error err = {0};
+    pthread_mutex_lock(&log->lock);
+    if (log->dropped > 0) tell_dropped(log);
+    if (log->dropped > 0 || kx_bytes_append(&log->pending, line, bytes, &err) != KX_OK) log->dropped++;
+    if (log->pending.size > 0) pthread_cond_signal(&log->there);
+    pthread_mutex_unlock(&log->lock);
+}
