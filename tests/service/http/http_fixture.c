@@ -298,10 +298,11 @@ size_t files_in(const char *folder)
     DIR *open_folder = opendir(folder);
     if (open_folder == NULL) return 0;
     for (struct dirent *entry; (entry = readdir(open_folder)) != NULL;) {
-        char path[800];
         if (entry->d_name[0] == '.') continue;
-        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        char *path = kx_file_join(folder, entry->d_name);
+        assert_non_null(path);
         count += kx_file_is_directory(path) ? files_in(path) : 1;
+        free(path);
     }
     closedir(open_folder);
     return count;

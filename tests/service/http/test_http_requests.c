@@ -86,7 +86,7 @@ static const bad_request bad_requests[] = {
      0},
     {400, "HTTP/0.9", "GET /say/a\r\n\r\n", 0},
     {505, "HTTP/2.0", "GET /say/a HTTP/2.0\r\nHost: x\r\n\r\n", 0},
-    {400, "the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0},
+    {505, "the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0},
     {400, "a TLS greeting", WITH_NUL("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")},
     {400, "two spaces", "GET  /say/a HTTP/1.1\r\nHost: x\r\n\r\n", 0},
     {400, "a tab for a space", "GET\t/say/a HTTP/1.1\r\nHost: x\r\n\r\n", 0},
@@ -150,8 +150,7 @@ static void refuses_bad_requests(void **state)
         assert_error(answer, bad->status);
         bool must_close = bad->status == 400 || bad->status == 413;
         if (must_close && !has_header(answer, "Connection: close")) fail_msg("%s: was not closed", bad->what);
-        if (strstr(body_of(answer), "HTTP/1.1") != NULL && bad->status != 400)
-            fail_msg("%s: two answers", bad->what);
+        if (strstr(body_of(answer), "}HTTP/1.1") != NULL) fail_msg("%s: two answers", bad->what);
         free(answer);
     }
 }
