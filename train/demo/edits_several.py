@@ -22,6 +22,7 @@ from .scenes import (
     Character,
     Scene,
     Thing,
+    hair_shows,
     item_scene,
     pick,
     random_background,
@@ -188,7 +189,7 @@ def hair_of_2(rng: Rng) -> Draft | None:
     kinds = PEOPLE if page or rng.random() < 0.7 else ("cat", "dog")
     one, two = figure(rng, kinds=kinds), figure(rng, kinds=kinds)
     a, b = one.characters[0], two.characters[0]
-    if a.hair == b.hair or b.hair not in hair_names(a):
+    if a.hair == b.hair or b.hair not in hair_names(a) or not (hair_shows(a) and hair_shows(b)):
         return None
     target = with_character(one, hair=b.hair)
     if page:

@@ -21,6 +21,7 @@ from .scenes import (
     Character,
     Scene,
     Thing,
+    hair_shows,
     pick,
     random_scene,
     random_thing,
@@ -264,7 +265,7 @@ def hair_colour(rng: Rng) -> Draft | None:
     scene = random_scene(rng)
     who = scene.characters[0]
     color = pick(rng, hair_names(who))
-    if color == who.hair:
+    if color == who.hair or not hair_shows(who):
         return None
     text = say(
         rng, "Change the {h} color to {c}.", "Make the {n}'s {h} {c}.", "Give the {n} {c} {h}.", "The {n} has {c} {h}.",

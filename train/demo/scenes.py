@@ -105,6 +105,11 @@ def centres(scene: Scene) -> tuple[int, ...]:
     return (scene.x,) * len(scene.characters)
 
 
+def hair_shows(who: Character) -> bool:
+    """Whether one can tell the colour of a figure's hair: a hat hides a man's."""
+    return who.kind != "man" or who.hat is None
+
+
 def with_character(scene: Scene, index: int = 0, **changes: object) -> Scene:
     """The scene with one figure changed."""
     people = list(scene.characters)

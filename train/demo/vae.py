@@ -1,6 +1,6 @@
 """Trains the autoencoder and writes it as a diffusers `vae` folder.
 
-    python -m train.demo.vae train --steps 9000      # resumes from the checkpoint in the working folder
+    python -m train.demo.vae train --steps 5000      # resumes from the checkpoint in the working folder
     python -m train.demo.vae export OUT              # writes OUT/config.json and OUT/diffusion_pytorch_model.safetensors
     python -m train.demo.vae evaluate VAE            # PSNR and the judge on held-out pictures, weights rounded to BF16
 
@@ -50,7 +50,7 @@ LATENT_CHANNELS = 16
 EMA = 0.998
 MUON_LR = 0.02
 ADAM_LR = 2e-3
-FLAT_SHARE = 0.55  # of the steps at the full learning rate; then it falls in a line
+FLAT_SHARE = 0.5  # of the steps at the full learning rate; then it falls in a line
 LAST_LR = 0.02  # of the full rate
 KL_WEIGHT = 1e-3
 
@@ -215,7 +215,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".cache/train-runs"), help="folder of the checkpoint")
     commands = parser.add_subparsers(dest="command", required=True)
     training = commands.add_parser("train")
-    training.add_argument("--steps", type=int, default=9000)
+    training.add_argument("--steps", type=int, default=5000)
     training.add_argument("--batch", type=int, default=4)
     training.add_argument("--seed", type=int, default=1)
     training.add_argument("--workers", type=int, default=2)

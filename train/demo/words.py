@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from .scenes import HATS, OBJECTS, PEOPLE, Character, Thing, pick
+from .scenes import HATS, PEOPLE, Character, Thing, pick
 
 NOUNS = {"man": ("man", "man", "guy"), "woman": ("woman", "woman", "lady"), "cat": ("cat", "cat", "kitty"),
          "dog": ("dog", "dog", "puppy")}
@@ -64,11 +64,6 @@ def any_thing(rng: np.random.Generator, thing: Thing) -> str:
     if thing.kind == "juice":
         return "a cup of juice"
     return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
-
-
-def all_kinds() -> tuple[str, ...]:
-    """Every kind of thing."""
-    return OBJECTS + HATS
 
 
 def say(rng: np.random.Generator, *templates: str, **fields: str) -> str:
