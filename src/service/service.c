@@ -68,6 +68,7 @@ static kx_status open_records(kx_service *service, kx_error *err)
     path = kx_service_store_path(settings->data);
     KX_FAIL_IF(path == NULL, err, KX_ERR_MEMORY, "out of memory");
     KX_TRY(kx_store_open(&service->store, path, service->clock, err));
+    KX_TRY(kx_store_lock_server(service->store, err));
     KX_TRY(kx_blobs_open(&service->blobs, settings->data, err));
 out:
     free(path);

@@ -140,6 +140,16 @@ kx_status kx_api_read_dollars(const json_t *body, const char *name, int64_t *mic
     return KX_OK;
 }
 
+/* An output has no time of its own: it goes with its prediction, and that after the retention time. */
+int64_t kx_api_file_seconds_left(kx_api *api, const kx_stored_file *file)
+{
+    int64_t second = 1000000000, retention_s = (int64_t)api->settings->retention_s;
+    int64_t now_ns = kx_clock_wall_ns(api->clock);
+    if (file->expires_ns > 0) return (file->expires_ns - now_ns) / second;
+    int64_t left_s = retention_s - (now_ns - file->created_ns) / second;
+    return left_s > 0 ? left_s : 1;
+}
+
 json_t *kx_api_dollars(int64_t micro)
 {
     return json_real((double)micro / 1e6);

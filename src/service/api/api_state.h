@@ -37,5 +37,8 @@ kx_status kx_api_read_text(const json_t *body, const char *name, const char **te
 /* An optional amount of US dollars of at most a million either way. */
 kx_status kx_api_read_dollars(const json_t *body, const char *name, int64_t *micro, kx_error *err);
 
+/* How much longer the file will be served; 0 or less: no longer. */
+int64_t kx_api_file_seconds_left(kx_api *api, const kx_stored_file *file);
+
 json_t *kx_api_dollars(int64_t micro);
 json_t *kx_api_time(int64_t wall_ns);

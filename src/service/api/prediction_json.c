@@ -107,17 +107,30 @@ static json_t *seeds_json(const view *v)
     return list;
 }
 
-/* What the worker told at the end: sizes, the place of each reference, seconds of each stage. */
-static void put_details(view *v)
+/* What the worker told at the end (queue.h). */
+static void put_details(view *v, const json_t *details)
 {
-    static const char *const names[] = {"seeds", "sizes", "references", "stage_timings"};
-    json_t *details = json_loads(v->prediction->details == NULL ? "{}" : v->prediction->details, 0, NULL);
+    static const char *const names[] = {"seeds",     "sizes",      "references", "stage_timings", "tokens",
+                                        "precision", "kernel_set", "resumed",    "memory"};
     put(v, "seeds", seeds_json(v));
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         json_t *value = json_object_get(details, names[i]);
         if (value != NULL) put(v, names[i], json_incref(value));
     }
-    json_decref(details);
+}
+
+/* Those of the submit, then those of the work. */
+static json_t *warnings_json(const view *v, const json_t *details)
+{
+    const char *text = v->prediction->warnings;
+    json_t *list = json_loads(text == NULL ? "[]" : text, 0, NULL);
+    if (!json_is_array(list)) {
+        json_decref(list);
+        list = json_array();
+    }
+    json_t *more = json_object_get(details, "warnings");
+    if (json_is_array(more)) json_array_extend(list, more);
+    return list;
 }
 
 static void put_progress(view *v)
@@ -147,17 +160,17 @@ static void put_additions(view *v)
                                           [KX_CHARGE_CAPTURED] = "captured",
                                           [KX_CHARGE_RELEASED] = "released"};
     const kx_prediction *p = v->prediction;
-    json_t *warnings = json_loads(p->warnings == NULL ? "[]" : p->warnings, 0, NULL);
-    put(v, "warnings", json_is_array(warnings) ? json_incref(warnings) : json_array());
-    json_decref(warnings);
+    json_t *details = json_loads(p->details == NULL ? "{}" : p->details, 0, NULL);
+    put(v, "warnings", warnings_json(v, details));
     put(v, "price", json_real((double)p->price_micro / 1e6));
     put(v, "charge", json_string(charges[p->charge]));
     put(v, "num_images", json_integer(p->num_images));
     put(v, "attempts", json_integer(p->attempts));
     put_time(v, "started_at", p->started_ns);
     put_time(v, "finished_at", p->finished_ns);
-    put_details(v);
+    put_details(v, details);
     put_progress(v);
+    json_decref(details);
 }
 
 /* Inline pictures were stored as paths, so that they follow the address that we are reached by. */

@@ -38,7 +38,7 @@ void kx_handle_file(kx_exchange *exchange, void *user)
         kx_answer_failure(exchange, &err);
         return;
     }
-    int64_t left_s = found ? (file.expires_ns - kx_clock_wall_ns(api->clock)) / 1000000000 : 0;
+    int64_t left_s = found ? kx_api_file_seconds_left(api, &file) : 0;
     if (left_s > 0)
         send_file(api, exchange, &file, left_s);
     else

@@ -122,7 +122,7 @@ static kx_status take_url(intake *in, const char *url)
     kx_stored_file file = {0};
     if (kx_file_url_token(url, token))
         KX_TRY(kx_store_file_get(in->api->store, token, kx_exchange_arena(in->exchange), &file, &found, err));
-    if (found && file.expires_ns > kx_clock_wall_ns(in->api->clock)) {
+    if (found && kx_api_file_seconds_left(in->api, &file) > 0) {
         snprintf(in->image->blob, sizeof in->image->blob, "%s", file.blob);
         goto out;
     }
