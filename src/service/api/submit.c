@@ -72,9 +72,18 @@ static bool read_parameters(submission *s)
     return true;
 }
 
+/* Some clients send ?webhook=URL without escaping it; then all that follows is the URL's. */
+static const char *query_webhook(kx_exchange *exchange)
+{
+    const char *text = kx_exchange_query_text(exchange);
+    if (strncmp(text, "webhook=http", 12) == 0 && strstr(text, "://") != NULL)
+        return text + strlen("webhook=");
+    return kx_exchange_query(exchange, "webhook");
+}
+
 static bool read_webhook(submission *s)
 {
-    const char *query = kx_exchange_query(s->exchange, "webhook");
+    const char *query = query_webhook(s->exchange);
     s->webhook = query != NULL && query[0] != '\0' ? query : s->parameters.webhook;
     if (s->webhook == NULL) {
         s->webhook = "";

@@ -13,7 +13,7 @@
 
 struct kx_fetch {
     kx_fetch_options options;
-    kx_networks allowed;
+    kx_fetch_networks allowed;
 };
 
 static pthread_once_t library_once = PTHREAD_ONCE_INIT;
@@ -36,7 +36,7 @@ kx_status kx_fetch_open(kx_fetch **fetch, const kx_fetch_options *options, kx_er
     KX_FAIL_IF(made == NULL, err, KX_ERR_MEMORY, "out of memory for outgoing requests");
     made->options = *options;
     made->options.allow = NULL; /* borrowed for this call only */
-    KX_TRY(kx_networks_parse(&made->allowed, options->allow, err));
+    KX_TRY(kx_fetch_networks_parse(&made->allowed, options->allow, err));
     *fetch = made;
     made = NULL;
 out:
@@ -47,7 +47,7 @@ out:
 void kx_fetch_close(kx_fetch *fetch)
 {
     if (fetch == NULL) return;
-    kx_networks_free(&fetch->allowed);
+    kx_fetch_networks_free(&fetch->allowed);
     free(fetch);
 }
 
@@ -55,8 +55,8 @@ static kx_status parse_allowed(const kx_fetch *fetch, kx_url *url, const char *t
 {
     kx_status status = KX_OK;
     KX_TRY(kx_url_parse(url, text, err));
-    KX_FAIL_IF(url->is_address && !kx_address_is_reachable(&url->address, &fetch->allowed), err, KX_ERR_INPUT,
-               "the URL's host is an address that is not public");
+    KX_FAIL_IF(url->is_address && !kx_fetch_address_is_reachable(&url->address, &fetch->allowed), err,
+               KX_ERR_INPUT, "the URL's host is an address that is not public");
 out:
     return status;
 }

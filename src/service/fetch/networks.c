@@ -49,7 +49,7 @@ static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0x
 static const uint8_t nat64_prefix[12] = {0x00, 0x64, 0xff, 0x9b};
 #define MAPPED_BITS 96u
 
-static bool holds(const kx_network *network, const kx_address *address)
+static bool holds(const kx_network *network, const kx_fetch_address *address)
 {
     unsigned whole = network->prefix / 8, rest = network->prefix % 8;
     if (memcmp(network->address.bytes, address->bytes, whole) != 0) return false;
@@ -58,20 +58,20 @@ static bool holds(const kx_network *network, const kx_address *address)
     return different >> (8 - rest) == 0;
 }
 
-static kx_address map_v4(const uint8_t v4[4])
+static kx_fetch_address map_v4(const uint8_t v4[4])
 {
-    kx_address address;
+    kx_fetch_address address;
     memcpy(address.bytes, mapped_prefix, sizeof mapped_prefix);
     memcpy(address.bytes + sizeof mapped_prefix, v4, 4);
     return address;
 }
 
-bool kx_address_is_v4(const kx_address *address)
+bool kx_fetch_address_is_v4(const kx_fetch_address *address)
 {
     return memcmp(address->bytes, mapped_prefix, sizeof mapped_prefix) == 0;
 }
 
-bool kx_address_parse(kx_address *address, const char *text)
+bool kx_fetch_address_parse(kx_fetch_address *address, const char *text)
 {
     uint8_t v4[4];
     if (inet_pton(AF_INET6, text, address->bytes) == 1) return true;
@@ -80,7 +80,7 @@ bool kx_address_parse(kx_address *address, const char *text)
     return true;
 }
 
-bool kx_address_from_socket(kx_address *address, const struct sockaddr *socket)
+bool kx_fetch_address_from_socket(kx_fetch_address *address, const struct sockaddr *socket)
 {
     if (socket->sa_family == AF_INET6) {
         struct sockaddr_in6 v6;
@@ -105,7 +105,7 @@ static bool parse_network(kx_network *network, char *text)
 {
     char *slash = strchr(text, '/');
     if (slash != NULL) *slash = '\0';
-    if (!kx_address_parse(&network->address, text)) return false;
+    if (!kx_fetch_address_parse(&network->address, text)) return false;
     bool is_v4 = strchr(text, ':') == NULL;
     unsigned most = is_v4 ? 32 : 128, prefix = 0;
     if (slash == NULL) {
@@ -123,10 +123,10 @@ static bool parse_network(kx_network *network, char *text)
     return true;
 }
 
-kx_status kx_networks_parse(kx_networks *networks, const char *text, kx_error *err)
+kx_status kx_fetch_networks_parse(kx_fetch_networks *networks, const char *text, kx_error *err)
 {
     kx_status status = KX_OK;
-    *networks = (kx_networks){0};
+    *networks = (kx_fetch_networks){0};
     if (text == NULL) goto out;
     size_t most = 1;
     for (const char *p = text; *p != '\0'; p++) most += *p == ',';
@@ -147,28 +147,28 @@ kx_status kx_networks_parse(kx_networks *networks, const char *text, kx_error *e
         networks->count++;
     }
 out:
-    if (status != KX_OK) kx_networks_free(networks);
+    if (status != KX_OK) kx_fetch_networks_free(networks);
     return status;
 }
 
-bool kx_networks_hold(const kx_networks *networks, const kx_address *address)
+bool kx_fetch_networks_hold(const kx_fetch_networks *networks, const kx_fetch_address *address)
 {
     for (size_t i = 0; i < networks->count; i++)
         if (holds(&networks->items[i], address)) return true;
     return false;
 }
 
-void kx_networks_free(kx_networks *networks)
+void kx_fetch_networks_free(kx_fetch_networks *networks)
 {
     kx_arena_free(&networks->arena);
-    *networks = (kx_networks){0};
+    *networks = (kx_fetch_networks){0};
 }
 
 /* ---- Judgement ---- */
 
-static bool is_special(const kx_address *address)
+static bool is_special(const kx_fetch_address *address)
 {
-    if (kx_address_is_v4(address)) {
+    if (kx_fetch_address_is_v4(address)) {
         for (size_t i = 0; i < sizeof special_v4_rows / sizeof special_v4_rows[0]; i++) {
             const special_v4 *row = &special_v4_rows[i];
             kx_network network = {map_v4(row->bytes), MAPPED_BITS + row->prefix};
@@ -181,10 +181,10 @@ static bool is_special(const kx_address *address)
     return false;
 }
 
-bool kx_address_is_reachable(const kx_address *address, const kx_networks *allowed)
+bool kx_fetch_address_is_reachable(const kx_fetch_address *address, const kx_fetch_networks *allowed)
 {
-    if (kx_networks_hold(allowed, address)) return true;
+    if (kx_fetch_networks_hold(allowed, address)) return true;
     if (memcmp(address->bytes, nat64_prefix, sizeof nat64_prefix) != 0) return !is_special(address);
-    kx_address inner = map_v4(address->bytes + sizeof nat64_prefix);
-    return kx_networks_hold(allowed, &inner) || !is_special(&inner);
+    kx_fetch_address inner = map_v4(address->bytes + sizeof nat64_prefix);
+    return kx_fetch_networks_hold(allowed, &inner) || !is_special(&inner);
 }

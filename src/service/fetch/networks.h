@@ -11,33 +11,33 @@
 
 struct sockaddr;
 
-typedef struct kx_address {
+typedef struct kx_fetch_address {
     uint8_t bytes[16];
-} kx_address;
+} kx_fetch_address;
 
 typedef struct kx_network {
-    kx_address address;
+    kx_fetch_address address;
     unsigned prefix; /* leading bits that count, 0 to 128 */
 } kx_network;
 
-typedef struct kx_networks {
+typedef struct kx_fetch_networks {
     kx_network *items;
     size_t count;
     kx_arena arena;
-} kx_networks;
+} kx_fetch_networks;
 
 /* "127.0.0.1" or "::1"; nothing but the canonical four decimal numbers for IPv4. */
-bool kx_address_parse(kx_address *address, const char *text);
+bool kx_fetch_address_parse(kx_fetch_address *address, const char *text);
 /* False for a family that is neither IPv4 nor IPv6. */
-bool kx_address_from_socket(kx_address *address, const struct sockaddr *socket);
-bool kx_address_is_v4(const kx_address *address);
+bool kx_fetch_address_from_socket(kx_fetch_address *address, const struct sockaddr *socket);
+bool kx_fetch_address_is_v4(const kx_fetch_address *address);
 
 /* "10.0.0.0/8, ::1": networks with or without a prefix, parted by commas; NULL and "" are no networks.
- * KX_ERR_USAGE names the part that is not a network. Free with kx_networks_free. */
-kx_status kx_networks_parse(kx_networks *networks, const char *text, kx_error *err);
-bool kx_networks_hold(const kx_networks *networks, const kx_address *address);
-void kx_networks_free(kx_networks *networks);
+ * KX_ERR_USAGE names the part that is not a network. Free with kx_fetch_networks_free. */
+kx_status kx_fetch_networks_parse(kx_fetch_networks *networks, const char *text, kx_error *err);
+bool kx_fetch_networks_hold(const kx_fetch_networks *networks, const kx_fetch_address *address);
+void kx_fetch_networks_free(kx_fetch_networks *networks);
 
 /* Whether a request may go to `address`: a public unicast one, or one that `allowed` holds. An address that
  * carries an IPv4 one for a translator (NAT64) is judged by that one. */
-bool kx_address_is_reachable(const kx_address *address, const kx_networks *allowed);
+bool kx_fetch_address_is_reachable(const kx_fetch_address *address, const kx_fetch_networks *allowed);

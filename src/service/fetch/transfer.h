@@ -10,7 +10,7 @@
 typedef struct kx_transfer {
     /* Asked for */
     const kx_url *url;
-    const kx_networks *allowed;
+    const kx_fetch_networks *allowed;
     int64_t until_ms;   /* monotonic */
     uint64_t max_bytes; /* of the answer's body */
     kx_bytes *out;      /* where it goes; NULL: thrown away */

@@ -15,7 +15,7 @@ typedef struct kx_url {
     char host[KX_HOST_BYTES_MAX + 1]; /* lower case; an IPv6 address without its brackets */
     unsigned port;
     bool is_address; /* then `address` is what `host` says */
-    kx_address address;
+    kx_fetch_address address;
     const char *target; /* path and query, borrowed from the text */
     size_t target_bytes;
 } kx_url;

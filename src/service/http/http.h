@@ -92,6 +92,7 @@ const char *kx_exchange_base_url(const kx_exchange *exchange);
 const kx_key *kx_exchange_key(const kx_exchange *exchange); /* NULL on public routes without one */
 kx_arena *kx_exchange_arena(kx_exchange *exchange);         /* lives as long as the exchange */
 kx_http *kx_exchange_http(kx_exchange *exchange);
+const char *kx_exchange_query_text(const kx_exchange *exchange); /* all of it, as it came; "" without one */
 const char *kx_exchange_field(const kx_exchange *exchange, const char *name); /* of a form; NULL */
 const void *kx_exchange_body(const kx_exchange *exchange, size_t *bytes);
 /* The body as a JSON object, with limits on depth and size. On an error it has been answered (400) and NULL

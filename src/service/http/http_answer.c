@@ -87,8 +87,8 @@ static int dump_part(const char *text, size_t bytes, void *out)
 void kx_answer_json(kx_exchange *exchange, int status, json_t *body)
 {
     begin(exchange, KX_ANSWER_BYTES, status, "application/json");
-    bool good =
-        body != NULL && json_dump_callback(body, dump_part, &exchange->answer.payload, JSON_COMPACT) == 0;
+    bool good = body != NULL && json_dump_callback(body, dump_part, &exchange->answer.payload,
+                                                   JSON_COMPACT | JSON_REAL_PRECISION(15)) == 0;
     json_decref(body);
     if (!good) answer_plain_error(exchange, 503);
 }
@@ -99,6 +99,31 @@ static void answer_sentence(kx_exchange *exchange, int status, const char *sente
     kx_answer_json(exchange, status, body);
 }
 
+/* Bytes of the character that begins at `text`; 0: no whole character begins there. */
+static size_t character_bytes(const char *text)
+{
+    unsigned char first = (unsigned char)text[0];
+    size_t bytes = first < 0x80   ? 1
+                   : first < 0xc2 ? 0
+                   : first < 0xe0 ? 2
+                   : first < 0xf0 ? 3
+                   : first < 0xf5 ? 4
+                                  : 0;
+    for (size_t i = 1; i < bytes; i++)
+        if (((unsigned char)text[i] & 0xc0) != 0x80) return 0;
+    return bytes;
+}
+
+/* Values that sentences show are cut by bytes: half a character would make the answer no JSON. */
+static void mend_characters(char *text)
+{
+    while (*text != '\0') {
+        size_t bytes = character_bytes(text);
+        if (bytes == 0) *text = '?';
+        text += bytes == 0 ? 1 : bytes;
+    }
+}
+
 void kx_answer_error(kx_exchange *exchange, int status, const char *format, ...)
 {
     char sentence[2048];
@@ -106,6 +131,7 @@ void kx_answer_error(kx_exchange *exchange, int status, const char *format, ...)
     va_start(args, format);
     vsnprintf(sentence, sizeof sentence, format, args);
     va_end(args);
+    mend_characters(sentence);
     answer_sentence(exchange, status, sentence);
 }
 

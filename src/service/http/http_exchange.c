@@ -74,6 +74,11 @@ const char *kx_exchange_query(const kx_exchange *exchange, const char *name)
     return find_pair(exchange->target.queries, exchange->target.num_queries, name);
 }
 
+const char *kx_exchange_query_text(const kx_exchange *exchange)
+{
+    return exchange->target.query == NULL ? "" : exchange->target.query;
+}
+
 const char *kx_exchange_field(const kx_exchange *exchange, const char *name)
 {
     return find_pair(exchange->fields, exchange->num_fields, name);

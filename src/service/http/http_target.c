@@ -109,6 +109,18 @@ static bool parse_path(kx_target *target, char *path, kx_arena *arena, kx_refusa
     return true;
 }
 
+/* Before its parameters are decoded in place. */
+static bool keep_query(kx_target *target, const char *query, kx_arena *arena)
+{
+    kx_error err = {0};
+    char *copy = NULL;
+    target->query = "";
+    if (query == NULL) return true;
+    if (kx_arena_copy_text(arena, query, strlen(query), &copy, &err) != KX_OK) return false;
+    target->query = copy;
+    return true;
+}
+
 static bool parse_query(kx_target *target, char *query, kx_refusal *refusal)
 {
     while (query != NULL) {
@@ -143,5 +155,6 @@ bool kx_target_parse(kx_target *target, const char *text, kx_arena *arena, kx_re
     if (copy[0] != '/' && !split_authority(target, &copy, arena, refusal)) return false;
     char *query = strchr(copy, '?');
     if (query != NULL) *query++ = '\0';
+    if (!keep_query(target, query, arena)) return refuse(refusal, 503, "out of memory");
     return parse_path(target, copy, arena, refusal) && parse_query(target, query, refusal);
 }

@@ -18,6 +18,7 @@ typedef struct kx_target {
     size_t num_segments; /* "/" has none; "/a/" has "a" and "" */
     kx_http_pair queries[KX_HTTP_QUERIES_MAX];
     size_t num_queries;
+    const char *query; /* all of it, as it came; "" when there is none */
 } kx_target;
 
 /* Refused: wrong escapes, encoded slashes, control bytes and text that is not UTF-8, "." and ".." segments.
