@@ -27,6 +27,9 @@ static const char *words_of(kx_db *db, int code, char *room, size_t room_bytes)
     int primary = code & 0xff;
     if (primary == SQLITE_FULL || (primary == SQLITE_IOERR && is_full))
         return "the disk is full, the change was not stored";
+    /* SQLite often forgets the reason of a write that a quota or a limit refused. */
+    if (code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_SHMSIZE)
+        return "the disk is full, over its quota or failing, the change was not stored";
     switch (primary) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
