@@ -3,13 +3,15 @@
 #include "base/bytes.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PENDING_BYTES_MAX = 4 << 20, CLOSE_WAIT_MS = 1000 };
+enum { PENDING_BYTES_MAX = 4 << 20, READY_WAIT_MS = 200 };
 
 struct kx_http_log {
     int fd;
@@ -21,18 +23,26 @@ struct kx_http_log {
     bool ends;
 };
 
-/* At the close a reader that takes nothing is waited for a second, then left. */
-static void write_all(kx_http_log *log, const kx_bytes *lines, bool ends)
+static bool has_ended(kx_http_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    bool ends = log->ends;
+    pthread_mutex_unlock(&log->lock);
+    return ends;
+}
+
+/* A pipe that is ready takes so many bytes without blocking. At the close a reader that takes nothing is
+ * waited for a little, then left. */
+static void write_all(kx_http_log *log, const kx_bytes *lines)
 {
     for (size_t at = 0; at < lines->size;) {
         struct pollfd ready = {.fd = log->fd, .events = POLLOUT};
-        if (ends && poll(&ready, 1, CLOSE_WAIT_MS) <= 0) return;
-        ssize_t written = write(log->fd, lines->data + at, lines->size - at);
-        if (written < 0 && errno == EAGAIN) {
-            poll(&ready, 1, CLOSE_WAIT_MS);
-            continue;
-        }
-        if (written < 0 && errno != EINTR) return;
+        size_t most = lines->size - at < PIPE_BUF ? lines->size - at : PIPE_BUF;
+        int count = poll(&ready, 1, READY_WAIT_MS);
+        if (count == 0 && has_ended(log)) return;
+        if (count <= 0) continue;
+        ssize_t written = write(log->fd, lines->data + at, most);
+        if (written < 0 && errno != EINTR && errno != EAGAIN) return;
         if (written > 0) at += (size_t)written;
     }
 }
@@ -48,9 +58,8 @@ static void *writer(void *argument)
         kx_bytes full = log->pending;
         log->pending = lines;
         lines = full;
-        bool ends = log->ends;
         pthread_mutex_unlock(&log->lock);
-        write_all(log, &lines, ends);
+        write_all(log, &lines);
         lines.size = 0;
         pthread_mutex_lock(&log->lock);
     }
