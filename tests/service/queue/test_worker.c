@@ -134,6 +134,14 @@ static void a_job_past_its_deadline_is_ended(void **state)
     assert_string_equal(job.error, "The job ran longer than the limit of 0 seconds and was ended.");
 }
 
+static bool has_retried(queue_fixture *f, void *argument)
+{
+    kx_queue_metrics metrics;
+    (void)argument;
+    kx_queue_metrics_read(f->queue, &metrics);
+    return metrics.retries > 0;
+}
+
 /* A disk that takes nothing for a while: the folder for unfinished blobs is away. */
 static void a_disk_fault_is_tried_again(void **state)
 {
@@ -145,8 +153,7 @@ static void a_disk_fault_is_tried_again(void **state)
     assert_int_equal(rename(tmp, away), 0);
     kx_job_request request = queue_fixture_request(2);
     queue_fixture_submit(f, 0, &request, NULL, id);
-    kx_queue_metrics metrics = {0};
-    while (metrics.retries == 0) kx_queue_metrics_read(f->queue, &metrics);
+    queue_fixture_wait_until(f, has_retried, NULL);
     assert_int_equal(rename(away, tmp), 0);
     kx_prediction job = queue_fixture_wait_for_end(f, id);
     assert_int_equal(job.state, KX_JOB_COMPLETED);
@@ -227,6 +234,12 @@ static void twenty_mixed_jobs_run_on_one_model(void **state)
     assert_string_equal(first, last);
 }
 
+static bool model_has_a_problem(queue_fixture *f, void *facts)
+{
+    kx_queue_model_facts(f->queue, facts);
+    return ((kx_model_facts *)facts)->problem != NULL;
+}
+
 static void a_missing_model_waits_and_is_tried_again(void **state)
 {
     queue_fixture *f = *state;
@@ -237,8 +250,7 @@ static void a_missing_model_waits_and_is_tried_again(void **state)
     queue_fixture_start(f);
     kx_job_request request = queue_fixture_request(2);
     queue_fixture_submit(f, 0, &request, NULL, id);
-    do kx_queue_model_facts(f->queue, &facts);
-    while (facts.problem == NULL);
+    queue_fixture_wait_until(f, model_has_a_problem, &facts);
     assert_false(facts.is_ready);
     assert_non_null(strstr(facts.problem, "late-model"));
     assert_int_equal(queue_fixture_get(f, id).state, KX_JOB_CREATED);
@@ -254,6 +266,30 @@ static void a_missing_model_waits_and_is_tried_again(void **state)
     assert_int_equal(facts.threads, 1);
 }
 
+/* No model is named and none lies about: the program is far from a source tree and the current folder is
+ * empty. */
+static void without_any_model_a_tiny_one_is_made(void **state)
+{
+    queue_fixture *f = *state;
+    char id[33], before[4096];
+    kx_model_facts facts;
+    f->settings.model = NULL;
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(f->folder), 0);
+    queue_fixture_start(f);
+    assert_int_equal(chdir(before), 0);
+    kx_queue_model_facts(f->queue, &facts);
+    if (!facts.is_synthetic) {
+        print_message("# skipped: a demo model is installed at %s\n", facts.path);
+        skip();
+    }
+    kx_job_request request = queue_fixture_request(2);
+    queue_fixture_submit(f, 0, &request, NULL, id);
+    assert_int_equal(queue_fixture_wait_for_end(f, id).state, KX_JOB_COMPLETED);
+    assert_non_null(strstr(f->log, "a tiny one with random weights was made"));
+    assert_non_null(strstr(facts.path, "/model-tiny"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +301,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(progress_previews_and_versions_grow, set_up, tear_down),
         cmocka_unit_test_setup_teardown(twenty_mixed_jobs_run_on_one_model, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_missing_model_waits_and_is_tried_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_any_model_a_tiny_one_is_made, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
