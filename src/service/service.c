@@ -114,6 +114,10 @@ static void tell_start(kx_service *service, kx_service_start *start)
     bool has_port = colon != NULL && strchr(colon, ']') == NULL;
     snprintf(start->address, sizeof start->address, "http://%.*s:%u",
              (int)(has_port ? colon - listen : (long)strlen(listen)), listen, kx_http_port(service->http));
+    kx_model_facts facts = {0};
+    kx_queue_model_facts(service->queue, &facts);
+    start->model = facts.path == NULL ? "" : facts.path;
+    start->model_is_synthetic = facts.is_synthetic;
 }
 
 char *kx_service_store_path(const char *data)
