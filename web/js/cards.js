@@ -42,9 +42,9 @@ export class Card {
     this.job = job;
     const { status } = job.prediction;
     const shape = api.hasEnded(status) ? `${status}` : 'running';
+    this.element.className = `job ${status}`;
     if (shape !== this.shown) {
       this.shown = shape;
-      this.element.className = `job ${status}`;
       if (shape === 'running') this.#drawRunning();
       else this.#drawEnded();
     }

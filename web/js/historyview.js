@@ -29,10 +29,10 @@ export class HistoryView {
   }
 
   async load() {
-    this.stop?.abort();
-    this.stop = new AbortController();
+    this.pending?.abort();
+    this.pending = new AbortController();
     try {
-      const found = await api.history(this.#query(), this.stop.signal);
+      const found = await api.history(this.#query(), this.pending.signal);
       this.chosen.clear();
       this.items = found.items;
       this.pages = Math.max(1, Math.ceil((found.total ?? found.items.length) / PAGE));
