@@ -56,15 +56,16 @@ export const capabilities = () => call('GET', 'capabilities');
 export const price = (model, inputs, signal) => call('POST', 'api/v3/model/price', { body: { model_id: model, inputs }, signal });
 export const submit = (model, inputs) => call('POST', `api/v3/${model}`, { body: inputs });
 export const prediction = (id) => call('GET', `api/v3/predictions/${id}`);
-export const cancel = (id) => call('POST', `api/v3/predictions/${id}/cancel`, { body: {} });
+export const cancel = (id) => call('POST', `api/v3/predictions/${id}/cancel`);
 export const history = (query, signal) => call('POST', 'api/v3/predictions', { body: query, signal });
 export const remove = (ids) => call('POST', 'api/v3/predictions/delete', { body: { ids } });
 export const usage = (query) => call('POST', 'api/v3/user/usage_stats', { body: query });
 export const billings = (query) => call('POST', 'api/v3/billings/search', { body: query });
-export const listKeys = () => call('GET', 'api/v3/keys');
-export const createKey = (body) => call('POST', 'api/v3/keys', { body });
-export const revokeKey = (uuid) => call('DELETE', `api/v3/keys/${uuid}`);
-export const changeKey = (uuid, body) => call('POST', `api/v3/keys/${uuid}`, { body });
+export const listKeys = () => call('GET', 'api/v3/admin/keys');
+export const createKey = (body) => call('POST', 'api/v3/admin/keys', { body });
+export const revokeKey = (uuid) => call('DELETE', `api/v3/admin/keys/${uuid}`);
+export const creditKey = (uuid, amount) => call('POST', `api/v3/admin/keys/${uuid}/credit`, { body: { amount } });
+export const limitKey = (uuid, limits) => call('POST', `api/v3/admin/keys/${uuid}/limits`, { body: limits });
 export const signIn = (token) => call('POST', 'api/v3/signin', { body: { token } });
 
 export async function upload(file, name, signal) {
@@ -135,7 +136,7 @@ export async function follow(id, { onChange, onPreview, onOffline, signal }) {
             if (event.id) last = event.id;
             failures = 0;
             const data = JSON.parse(event.data);
-            if (event.type === 'preview') onPreview?.(data.url ?? data.image ?? data.preview);
+            if (event.type === 'preview') onPreview?.(data.image ?? data.url);
             else {
               onChange(data);
               if (hasEnded(data.status)) return;

@@ -22,7 +22,7 @@ function watch(job) {
   api.follow(job.id, {
     signal: job.stop.signal,
     onChange: (prediction) => changed(job, { prediction: { ...job.prediction, ...prediction } }),
-    onPreview: (url) => changed(job, { preview: api.localUrl(url) }),
+    onPreview: (url) => changed(job, { preview: url }),
     onOffline: (isOffline) => changed(job, { isOffline }),
   });
 }

@@ -34,9 +34,9 @@ export class KeysView {
 
   async #loadKeys() {
     try {
-      const { keys, items } = await api.listKeys();
+      const { items } = await api.listKeys();
       this.keys.hidden = false;
-      replace(this.rows, (keys ?? items ?? []).map((key) => this.#row(key)));
+      replace(this.rows, items.map((key) => this.#row(key)));
     } catch (problem) {
       this.keys.hidden = true;
       this.refused.textContent = problem.status === 403 ? t('keys.adminonly') : problem.message;
@@ -69,10 +69,10 @@ export class KeysView {
     dialog.showModal();
   }
 
-  #credit(key) { this.#ask(t('keys.creditof', { name: key.name }), [{ name: 'amount', label: t('keys.amount'), value: 10 }], ({ amount }) => api.changeKey(key.uuid, { credit: amount })); }
+  #credit(key) { this.#ask(t('keys.creditof', { name: key.name }), [{ name: 'amount', label: t('keys.amount'), value: 10 }], ({ amount }) => api.creditKey(key.uuid, amount)); }
 
   #limits(key) {
-    this.#ask(t('keys.limitsof', { name: key.name }), [{ name: 'concurrency', label: t('keys.concurrency'), value: key.concurrency ?? 0, step: 1, min: 0 }, { name: 'submits_per_minute', label: t('keys.rate'), value: key.submits_per_minute ?? 0, step: 1, min: 0 }], (values) => api.changeKey(key.uuid, values));
+    this.#ask(t('keys.limitsof', { name: key.name }), [{ name: 'concurrency', label: t('keys.concurrency'), value: key.concurrency ?? 0, step: 1, min: 0 }, { name: 'submits_per_minute', label: t('keys.rate'), value: key.submits_per_minute ?? 0, step: 1, min: 0 }], (values) => api.limitKey(key.uuid, values));
   }
 
   #revoke(key) {
@@ -89,7 +89,7 @@ export class KeysView {
     await this.#do(async () => {
       const made = await api.createKey({ name: data.get('name'), role: data.get('role'), balance: Number(data.get('balance') || 0) });
       event.target.reset();
-      replace(this.made, h('p', {}, t('keys.made')), h('div', { class: 'row' }, h('code', { class: 'secret' }, made.key ?? made.value), h('button', { type: 'button', class: 'button quiet small', onclick: () => navigator.clipboard.writeText(made.key ?? made.value).then(() => toast(t('copied'))) }, icon('copy', 16), t('copy'))));
+      replace(this.made, h('p', {}, t('keys.made')), h('div', { class: 'row' }, h('code', { class: 'secret' }, made.key), h('button', { type: 'button', class: 'button quiet small', onclick: () => navigator.clipboard.writeText(made.key).then(() => toast(t('copied'))) }, icon('copy', 16), t('copy'))));
     });
   }
 

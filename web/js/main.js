@@ -56,7 +56,7 @@ function drawBar() {
     h('span', { class: 'push' }), languageChoice(), themeButton(),
     isIn && h('button', { type: 'button', class: 'button quiet square', title: t('signout'), 'aria-label': t('signout'), onclick: () => signOut('') }, icon('leave')));
   document.getElementById('skip').textContent = t('skip');
-  replace(document.getElementById('foot'), h('p', { class: 'hint' }, facts ? t('foot', { version: facts.capabilities.version ?? '', model: facts.capabilities.model_name ?? '' }) : ''));
+  replace(document.getElementById('foot'), h('p', { class: 'hint' }, facts ? t('foot', { version: facts.capabilities.version ?? '', model: facts.capabilities.model.name }) : ''));
 }
 
 function markRoute(route) {

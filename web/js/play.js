@@ -36,14 +36,14 @@ export class Playground {
 
   #limits() {
     const schema = schemaOf(this.model);
-    return { count: schema.properties.images ? schema.properties.images.maxItems ?? 4 : 1, bytes: this.facts.capabilities.max_upload_bytes ?? 200 * 1048576 };
+    return { count: schema.properties.images ? schema.properties.images.maxItems ?? 4 : 1, bytes: this.facts.capabilities.transfer.upload_bytes };
   }
 
   #useModel(model, values) {
     this.model = model;
     this.references.setLimits(this.#limits());
     const schema = schemaOf(model);
-    const facts = { nativeArea: this.facts.capabilities.native_area };
+    const facts = { nativeArea: this.facts.capabilities.model.native_area_px || undefined };
     this.fields = orderOf(schema).map((name) => makeField(name, schema.properties[name], () => this.#changed(), facts)).filter(Boolean);
     const prompt = this.fields.find((field) => field.name === 'prompt');
     replace(this.promptBox, prompt?.element, this.#promptAids(prompt));
@@ -246,7 +246,7 @@ export class Playground {
   }
 
   #drawTabs() {
-    const base = this.facts.capabilities.public_url || api.baseUrl();
+    const base = api.baseUrl();
     const panels = {
       api: () => h('div', { class: 'panel prose' }, h('p', {}, t('api.intro')), sampleBox((show) => this.inputs.watch(show), base), this.schemaBox, h('p', {}, h('a', { href: 'openapi.json' }, 'openapi.json'), ' · ', h('a', { href: 'llms.txt' }, 'llms.txt'))),
       readme: () => readme(this.facts, this.model),

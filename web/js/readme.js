@@ -14,6 +14,6 @@ export function readme(facts, model) {
     h('h3', {}, t('readme.parameters')), requestTable(model),
     h('h3', {}, t('readme.pricing')), h('p', {}, t('readme.pricing.text')),
     h('ul', {}, facts.models.map((one) => h('li', {}, h('code', {}, one.model_id), ' ', t('readme.perimage', { price: money(one.base_price) })))),
-    h('h3', {}, t('readme.licence')), h('p', {}, t('readme.licence.text', { name: capabilities.model_name ?? '', licence: capabilities.model_licence ?? '' })),
+    h('h3', {}, t('readme.licence')), h('p', {}, t('readme.licence.text', { name: capabilities.model.name, licence: capabilities.model.licence })),
     h('h3', {}, t('readme.related')), h('ul', {}, facts.models.filter((one) => one !== model).map((one) => h('li', {}, h('code', {}, one.model_id), ': ', one.description ?? ''))));
 }

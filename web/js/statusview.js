@@ -55,14 +55,14 @@ export class StatusView {
 
   #show(metrics) {
     const now = performance.now();
-    const states = new Map(labelled(metrics, 'kontext_jobs', 'state'));
+    const states = new Map(labelled(metrics, 'kontext_predictions', 'state'));
     const waiting = states.get('created') ?? 0;
     const running = states.get('processing') ?? 0;
     const steps = sumOf(metrics, 'kontext_steps_total');
-    const count = sumOf(metrics, 'kontext_job_run_seconds_count');
-    const sum = sumOf(metrics, 'kontext_job_run_seconds_sum');
-    const answers = sumOf(metrics, 'kontext_http_responses_total');
-    const memory = sumOf(metrics, 'process_resident_memory_bytes');
+    const count = sumOf(metrics, 'kontext_run_seconds_count');
+    const sum = sumOf(metrics, 'kontext_run_seconds_sum');
+    const answers = sumOf(metrics, 'kontext_http_answers_total');
+    const memory = sumOf(metrics, 'kontext_resident_bytes');
     this.queue.push(waiting + running);
     if (this.last) {
       const seconds = Math.max(0.001, (now - this.last.now) / 1000);
@@ -73,7 +73,7 @@ export class StatusView {
     this.latency.push(this.lastRun ?? (count > 0 ? sum / count : 0));
     this.memory.push(memory);
     this.last = { now, steps, count, sum, answers };
-    const codes = labelled(metrics, 'kontext_http_responses_total', 'code').sort(([a], [b]) => (a < b ? -1 : 1));
+    const codes = labelled(metrics, 'kontext_http_answers_total', 'code').sort(([a], [b]) => (a < b ? -1 : 1));
     replace(this.codes, codes.map(([code, value]) => h('tr', {}, h('th', { scope: 'row' }, code), h('td', {}, number(value)))));
     replace(this.states, ['created', 'processing', 'completed', 'failed', 'cancelled', 'timeout'].map((state) => h('tr', {}, h('th', { scope: 'row' }, t(`status.${state}`)), h('td', {}, number(states.get(state) ?? 0)))));
   }
