@@ -75,7 +75,7 @@ out:
     return status;
 }
 
-static kx_status open_parts(kx_service *service, kx_error *err)
+static kx_status open_parts(kx_service *service, kx_service_start *start, kx_error *err)
 {
     kx_status status = KX_OK;
     const kx_settings *settings = &service->settings;
@@ -103,6 +103,8 @@ static kx_status open_parts(kx_service *service, kx_error *err)
     http.routes = kx_api_routes(&http.num_routes);
     KX_TRY(kx_http_open(&service->http, &http, err));
     kx_api_connect(service->api, service->queue, service->http);
+    if (start->first_key[0] != '\0')
+        KX_TRY(kx_api_offer_signin(service->api, start->first_key, start->signin, err));
 out:
     return status;
 }
@@ -137,7 +139,7 @@ kx_status kx_service_open(kx_service **service, const kx_settings *settings, kx_
     made->settings = *settings;
     KX_TRY(open_records(made, err));
     KX_TRY(make_first_key(made, start, &arena, err));
-    KX_TRY(open_parts(made, err));
+    KX_TRY(open_parts(made, start, err));
     KX_TRY(kx_queue_start(made->queue, err));
     made->queue_runs = true;
     KX_TRY(kx_http_start(made->http, err));
