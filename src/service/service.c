@@ -6,10 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* How long answers may take to finish at the end. */
 enum { STOP_GRACE_MS = 5000 };
+/* How long a start waits for the model; one that takes longer is opened on. */
+enum { MODEL_WAIT_MS = 60000 };
 
 struct kx_service {
     kx_settings settings;
@@ -38,23 +41,35 @@ static bool is_loopback(const char *listen)
     return false;
 }
 
-static kx_status make_first_key(kx_service *service, kx_service_start *start, kx_arena *arena, kx_error *err)
+/* Whether there is a key that is not revoked; without one, an address that others reach is refused. */
+static kx_status look_for_keys(kx_service *service, bool *any, kx_error *err)
 {
     kx_status status = KX_OK;
     const kx_settings *settings = &service->settings;
-    kx_key *keys = NULL, made = {0};
-    kx_key first = {.name = "first", .role = KX_ROLE_ADMIN, .balance_micro = settings->initial_balance_micro};
+    kx_arena arena = {0};
+    kx_key *keys = NULL;
     size_t count = 0;
-    bool any = false;
-    KX_TRY(kx_store_key_list(service->store, arena, &keys, &count, err));
-    for (size_t i = 0; i < count; i++) any = any || keys[i].revoked_ns == 0;
-    if (any) goto out;
-    KX_FAIL_IF(!is_loopback(settings->listen) && settings->admin_key == NULL, err, KX_ERR_USAGE,
+    *any = false;
+    KX_TRY(kx_store_key_list(service->store, &arena, &keys, &count, err));
+    for (size_t i = 0; i < count; i++) *any = *any || keys[i].revoked_ns == 0;
+    KX_FAIL_IF(!*any && !is_loopback(settings->listen) && settings->admin_key == NULL, err, KX_ERR_USAGE,
                "%s is not a loopback address and there is no key yet: make one first (kontext key create)",
                settings->listen);
-    KX_TRY(kx_store_key_create(service->store, &first, settings->admin_key, start->first_key, arena, &made,
-                               err));
 out:
+    kx_arena_free(&arena);
+    return status;
+}
+
+/* The last of the start: its value is told once, so nothing may fail behind it. */
+static kx_status make_first_key(kx_service *service, kx_service_start *start, kx_error *err)
+{
+    kx_arena arena = {0};
+    kx_key made, first = {.name = "first",
+                          .role = KX_ROLE_ADMIN,
+                          .balance_micro = service->settings.initial_balance_micro};
+    kx_status status = kx_store_key_create(service->store, &first, service->settings.admin_key,
+                                           start->first_key, &arena, &made, err);
+    kx_arena_free(&arena);
     return status;
 }
 
@@ -75,7 +90,7 @@ out:
     return status;
 }
 
-static kx_status open_parts(kx_service *service, kx_service_start *start, kx_error *err)
+static kx_status open_parts(kx_service *service, kx_error *err)
 {
     kx_status status = KX_OK;
     const kx_settings *settings = &service->settings;
@@ -103,8 +118,6 @@ static kx_status open_parts(kx_service *service, kx_service_start *start, kx_err
     http.routes = kx_api_routes(&http.num_routes);
     KX_TRY(kx_http_open(&service->http, &http, err));
     kx_api_connect(service->api, service->queue, service->http);
-    if (start->first_key[0] != '\0')
-        KX_TRY(kx_api_offer_signin(service->api, start->first_key, start->signin, err));
 out:
     return status;
 }
@@ -116,10 +129,26 @@ static void tell_start(kx_service *service, kx_service_start *start)
     bool has_port = colon != NULL && strchr(colon, ']') == NULL;
     snprintf(start->address, sizeof start->address, "http://%.*s:%u",
              (int)(has_port ? colon - listen : (long)strlen(listen)), listen, kx_http_port(service->http));
-    kx_model_facts facts = {0};
+}
+
+/* Opening a model maps its files; it is done on the worker's thread, which this waits for, so that a model
+ * that was named and does not open is told at the start and not by the first job. */
+static kx_status await_model(kx_service *service, kx_service_start *start, kx_error *err)
+{
+    kx_status status = KX_OK;
+    kx_model_facts facts;
+    int64_t deadline_ms = kx_clock_monotonic_ms() + MODEL_WAIT_MS;
     kx_queue_model_facts(service->queue, &facts);
-    start->model = facts.path == NULL ? "" : facts.path;
+    while (!facts.is_ready && facts.problem == NULL && kx_clock_monotonic_ms() < deadline_ms) {
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+        kx_queue_model_facts(service->queue, &facts);
+    }
+    KX_FAIL_IF(facts.problem != NULL && service->settings.model != NULL, err, KX_ERR_MODEL, "%s",
+               facts.problem);
+    start->model = facts.path != NULL ? facts.path : "";
     start->model_is_synthetic = facts.is_synthetic;
+out:
+    return status;
 }
 
 char *kx_service_store_path(const char *data)
@@ -131,24 +160,25 @@ kx_status kx_service_open(kx_service **service, const kx_settings *settings, kx_
                           kx_error *err)
 {
     kx_status status = KX_OK;
-    kx_arena arena = {0};
+    bool any_key;
     kx_service *made = calloc(1, sizeof *made);
     *service = NULL;
     *start = (kx_service_start){.model = ""};
     KX_FAIL_IF(made == NULL, err, KX_ERR_MEMORY, "out of memory");
     made->settings = *settings;
     KX_TRY(open_records(made, err));
-    KX_TRY(make_first_key(made, start, &arena, err));
-    KX_TRY(open_parts(made, start, err));
+    KX_TRY(look_for_keys(made, &any_key, err));
+    KX_TRY(open_parts(made, err));
     KX_TRY(kx_queue_start(made->queue, err));
     made->queue_runs = true;
+    KX_TRY(await_model(made, start, err));
     KX_TRY(kx_http_start(made->http, err));
     made->http_runs = true;
     tell_start(made, start);
+    if (!any_key) KX_TRY(make_first_key(made, start, err));
     *service = made;
     made = NULL;
 out:
-    kx_arena_free(&arena);
     kx_service_close(made);
     return status;
 }
