@@ -11,4 +11,11 @@ kx_status kx_cli_run_model_verify(const kx_cli_arguments *arguments, kx_error *e
 kx_status kx_cli_run_model_plan(const kx_cli_arguments *arguments, kx_error *err);
 kx_status kx_cli_run_model_synth(const kx_cli_arguments *arguments, kx_error *err);
 kx_status kx_cli_run_bench(const kx_cli_arguments *arguments, kx_error *err);
+kx_status kx_cli_run_serve(const kx_cli_arguments *arguments, kx_error *err);
+kx_status kx_cli_run_key_create(const kx_cli_arguments *arguments, kx_error *err);
+kx_status kx_cli_run_key_list(const kx_cli_arguments *arguments, kx_error *err);
+kx_status kx_cli_run_key_revoke(const kx_cli_arguments *arguments, kx_error *err);
+kx_status kx_cli_run_key_rotate(const kx_cli_arguments *arguments, kx_error *err);
+kx_status kx_cli_run_key_credit(const kx_cli_arguments *arguments, kx_error *err);
+kx_status kx_cli_run_key_limits(const kx_cli_arguments *arguments, kx_error *err);
 kx_status kx_cli_run_help(const kx_cli_arguments *arguments, kx_error *err);

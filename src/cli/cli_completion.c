@@ -32,12 +32,14 @@ static void print_value_case(FILE *stream, const kx_cli_command *command, const 
 
 static void print_command_case(FILE *stream, const kx_cli_command *command)
 {
+    char prefix[32];
+    size_t prefix_length = (size_t)snprintf(prefix, sizeof prefix, "%s ", command->name);
     fprintf(stream, "    '%s') words='", command->name);
     for (size_t i = 0; i < kx_cli_num_commands; i++) {
         const char *name = kx_cli_commands[i].name;
         bool top = command->id == KX_CLI_ROOT && strchr(name, ' ') == NULL;
-        bool below = command->id == KX_CLI_MODEL && strncmp(name, "model ", 6) == 0;
-        if (top || below) fprintf(stream, "%s ", below ? name + 6 : name);
+        bool below = command->is_group && strncmp(name, prefix, prefix_length) == 0;
+        if (top || below) fprintf(stream, "%s ", below ? name + prefix_length : name);
     }
     for (size_t i = 0; i < kx_cli_num_options; i++)
         if ((kx_cli_options[i].commands & (unsigned)command->id) != 0)
@@ -54,8 +56,13 @@ void kx_cli_print_completion(FILE *stream)
                     "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command= "
                     "words= folders=\n"
                     "    if [ \"$COMP_CWORD\" -gt 1 ]; then command=${COMP_WORDS[1]}; fi\n"
-                    "    if [ \"$command\" = model ] && [ \"$COMP_CWORD\" -gt 2 ]; then\n"
-                    "        command=\"model ${COMP_WORDS[2]}\"\n"
+                    "    if [ \"$COMP_CWORD\" -gt 2 ]; then\n"
+                    "        case \"$command\" in");
+    for (size_t i = 0; i < kx_cli_num_commands; i++)
+        if (kx_cli_commands[i].is_group)
+            fprintf(stream, " %s) command=\"%s ${COMP_WORDS[2]}\" ;;", kx_cli_commands[i].name,
+                    kx_cli_commands[i].name);
+    fprintf(stream, " esac\n"
                     "    fi\n"
                     "    case \"$command:$before\" in\n");
     for (size_t i = 0; i < kx_cli_num_commands; i++)

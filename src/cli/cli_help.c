@@ -2,6 +2,7 @@
 
 #include "cli/cli_commands.h"
 #include "cli/cli_report.h"
+#include "cli/cli_settings.h"
 
 #include <string.h>
 
@@ -39,21 +40,24 @@ static void print_wrapped(FILE *stream, const char *text, size_t indent, size_t 
 void kx_cli_option_notes(const kx_cli_option *option, char *out, size_t room)
 {
     size_t used = 0;
+    char fallback[128], variable[KX_CLI_VARIABLE_BYTES];
     out[0] = '\0';
+    kx_cli_default_text(option, fallback, sizeof fallback);
+    kx_cli_variable_name(option, variable);
     if (option->choices != NULL && strchr(option->argument, '|') == NULL) {
         used += (size_t)snprintf(out + used, room - used, " One of ");
         for (const char *at = option->choices; *at != '\0' && used + 3 < room; at++)
             used += (size_t)snprintf(out + used, room - used, *at == '|' ? ", " : "%c", *at);
         used += (size_t)snprintf(out + used, room - used, ".");
     }
-    if (option->fallback != NULL)
-        used += (size_t)snprintf(out + used, room - used, " Default: %s.", option->fallback);
-    if (option->env != NULL) snprintf(out + used, room - used, " Also %s.", option->env);
+    if (fallback[0] != '\0') used += (size_t)snprintf(out + used, room - used, " Default: %s.", fallback);
+    if ((option->sources & KX_CLI_IN_ENVIRONMENT) != 0)
+        snprintf(out + used, room - used, " Also %s.", variable);
 }
 
 static void print_option(FILE *stream, const kx_cli_option *option)
 {
-    char left[80], text[1024], notes[256];
+    char left[80], text[1024], notes[512];
     char letter[8] = "    ";
     if (option->letter != 0) snprintf(letter, sizeof letter, "-%c, ", option->letter);
     size_t column = (size_t)snprintf(left, sizeof left, "  %s--%s%s%s", letter, option->name,
@@ -87,7 +91,7 @@ static void print_commands(FILE *stream, const char *prefix)
     for (size_t i = 0; i < kx_cli_num_commands; i++) {
         const kx_cli_command *command = &kx_cli_commands[i];
         bool shown = prefix[0] != '\0' ? strncmp(command->name, prefix, strlen(prefix)) == 0
-                                       : command->id != KX_CLI_ROOT && command->id != KX_CLI_MODEL;
+                                       : command->id != KX_CLI_ROOT && !command->is_group;
         if (shown) fprintf(stream, "  %-14s %s\n", command->name, command->summary);
     }
 }
@@ -107,7 +111,9 @@ void kx_cli_print_help(FILE *stream, const kx_cli_command *command)
     fprintf(stream, "usage: kontext%s%s %s\n\n", root ? "" : " ", command->name, command->usage);
     print_wrapped(stream, root ? kx_cli_description : command->text, 0, 0);
     if (root) print_commands(stream, "");
-    if (command->id == KX_CLI_MODEL) print_commands(stream, "model ");
+    char prefix[32];
+    snprintf(prefix, sizeof prefix, "%s ", command->name);
+    if (command->is_group) print_commands(stream, prefix);
     print_options(stream, command);
     if (command->num_examples > 0) fprintf(stream, "\nExamples:\n");
     for (size_t i = 0; i < command->num_examples; i++)

@@ -22,7 +22,7 @@ static void print_roff(FILE *stream, const char *text)
 
 static void print_option(FILE *stream, const kx_cli_option *option)
 {
-    char notes[256];
+    char notes[512];
     fprintf(stream, ".TP\n");
     if (option->letter != 0) fprintf(stream, "\\fB\\-%c\\fR, ", option->letter);
     fprintf(stream, "\\fB\\-\\-");
@@ -66,13 +66,25 @@ static void print_command(FILE *stream, const kx_cli_command *command)
     }
 }
 
+/* Whether a row above has the same name: another command's option, with the same variable. */
+static bool stands_before(size_t row)
+{
+    for (size_t i = 0; i < row; i++)
+        if (strcmp(kx_cli_options[i].name, kx_cli_options[row].name) == 0 &&
+            (kx_cli_options[i].sources & KX_CLI_IN_ENVIRONMENT) != 0)
+            return true;
+    return false;
+}
+
 static void print_environment(FILE *stream)
 {
     fprintf(stream, ".SH ENVIRONMENT\n");
     for (size_t i = 0; i < kx_cli_num_options; i++) {
         const kx_cli_option *option = &kx_cli_options[i];
-        if (option->env == NULL) continue;
-        fprintf(stream, ".TP\n\\fB%s\\fR\nStands in for \\fB\\-\\-", option->env);
+        char variable[KX_CLI_VARIABLE_BYTES];
+        kx_cli_variable_name(option, variable);
+        if ((option->sources & KX_CLI_IN_ENVIRONMENT) == 0 || stands_before(i)) continue;
+        fprintf(stream, ".TP\n\\fB%s\\fR\nStands in for \\fB\\-\\-", variable);
         print_roff(stream, option->name);
         fprintf(stream, "\\fR where that is not given.\n");
     }
@@ -87,7 +99,7 @@ void kx_cli_print_manual(FILE *stream)
     print_roff(stream, kx_cli_description);
     fputc('\n', stream);
     for (size_t i = 0; i < kx_cli_num_commands; i++)
-        if (kx_cli_commands[i].id != KX_CLI_ROOT && kx_cli_commands[i].id != KX_CLI_MODEL)
+        if (kx_cli_commands[i].id != KX_CLI_ROOT && !kx_cli_commands[i].is_group)
             print_command(stream, &kx_cli_commands[i]);
     print_environment(stream);
     fprintf(stream, ".SH \"EXIT STATUS\"\n");

@@ -1,6 +1,7 @@
 #include "cli/cli_options.h"
 
 #include "base/limits.h"
+#include "cli/cli_settings.h"
 #include "cli/cli_values.h"
 
 #include <string.h>
@@ -8,12 +9,21 @@
 #define FIELD(name)  offsetof(kx_cli_arguments, name)
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+/* A row of kx_settings: it can stand in the environment and in the file, and its default is that of the
+ * service. */
+#define SETTING(group, commands, name, argument, kind_of, member)                                            \
+    group, commands, name, 0, argument, NULL, KX_CLI_SETTING, kind_of, .read = kx_cli_read_setting,          \
+                                                                       .field = FIELD(settings.member)
+
 /* Commands that open a model, and those that describe an edit. */
 enum {
     WITH_MODEL = KX_CLI_EDIT | KX_CLI_INFO | KX_CLI_VERIFY | KX_CLI_PLAN,
     WITH_EDIT = KX_CLI_EDIT | KX_CLI_PLAN,
     WITH_WORK = WITH_MODEL | KX_CLI_SYNTH | KX_CLI_BENCH,
     WITH_PROGRESS = KX_CLI_EDIT | KX_CLI_VERIFY | KX_CLI_SYNTH,
+    WITH_KEY = KX_CLI_KEY_CREATE | KX_CLI_KEY_LIST | KX_CLI_KEY_REVOKE | KX_CLI_KEY_ROTATE |
+               KX_CLI_KEY_CREDIT | KX_CLI_KEY_LIMITS,
+    WITH_DATA = KX_CLI_SERVE | WITH_KEY,
 };
 
 static const char in_picture[] = "Picture";
@@ -22,6 +32,13 @@ static const char in_sampling[] = "Sampling";
 static const char in_output[] = "Output";
 static const char in_model[] = "Model and machine";
 static const char in_messages[] = "Messages";
+static const char in_place[] = "Place";
+static const char in_http[] = "HTTP";
+static const char in_requests[] = "Requests";
+static const char in_money[] = "Money";
+static const char in_outgoing[] = "Outgoing requests";
+static const char in_key[] = "Key";
+static const char in_testing[] = "Tests";
 
 const kx_cli_option kx_cli_options[] = {
     /* ---- Picture ---- */
@@ -116,17 +133,17 @@ const kx_cli_option kx_cli_options[] = {
      .help = "Draw the result in the terminal. Not with --json and -o -."},
 
     /* ---- Model and machine ---- */
-    {in_model, WITH_MODEL, "model", 'm', "DIR", .env = "KONTEXT_MODEL", .read = kx_cli_read_path,
+    {in_model, WITH_MODEL, "model", 'm', "DIR", .sources = KX_CLI_IN_ENVIRONMENT, .read = kx_cli_read_path,
      .field = FIELD(model), .completion = KX_CLI_COMPLETE_FOLDER, .fallback = "models/demo, where it exists",
      .help = "The model folder, in the layout of diffusers or with each part as one safetensors file."},
-    {in_model, WITH_MODEL, "tokenizers", 0, "DIR", .env = "KONTEXT_TOKENIZERS", .read = kx_cli_read_path,
+    {in_model, WITH_MODEL, "tokenizers", 0, "DIR", .sources = KX_CLI_IN_ENVIRONMENT, .read = kx_cli_read_path,
      .field = FIELD(tokenizers), .completion = KX_CLI_COMPLETE_FOLDER, .fallback = "the model folder",
      .help = "Folder with tokenizer/ and tokenizer_2/ for a model that has none."},
     {in_model, WITH_MODEL, "precision", 0, "NAME", "auto|f32", .read = kx_cli_read_choice,
      .field = FIELD(precision), .fallback = "auto",
      .help = "Type of the arithmetic. auto takes the best that the machine and the weights allow."},
-    {in_model, WITH_MODEL | KX_CLI_BENCH, "cpu", 0, "NAME", "auto|portable|avx2|avx512", "KONTEXT_CPU",
-     .read = kx_cli_read_cpu, .field = FIELD(cpu), .fallback = "auto",
+    {in_model, WITH_MODEL | KX_CLI_BENCH, "cpu", 0, "NAME", "auto|portable|avx2|avx512",
+     KX_CLI_IN_ENVIRONMENT, .read = kx_cli_read_cpu, .field = FIELD(cpu), .fallback = "auto",
      .help = "Kernel set to stay within. auto takes the best that the processor has."},
     {in_model, WITH_MODEL | KX_CLI_BENCH, "threads", 't', "N", .read = kx_cli_read_unsigned,
      .field = FIELD(threads), .most = KX_LIMIT_THREADS, .fallback = "0, one for each processor",
@@ -141,14 +158,144 @@ const kx_cli_option kx_cli_options[] = {
     {in_model, KX_CLI_BENCH, "suite", 0, "TEXT", .read = kx_cli_read_text, .field = FIELD(suite),
      .fallback = "all", .help = "Only the measurements whose name contains TEXT, such as matmul."},
 
+    /* ---- The service ---- */
+    {SETTING(in_place, KX_CLI_SERVE, "listen", "HOST:PORT", KX_CLI_KIND_TEXT, listen),
+     .help = "Address to listen on, such as 127.0.0.1:8080 or [::1]:8080; port 0 takes a free one."},
+    {SETTING(in_place, KX_CLI_SERVE, "public-url", "URL", KX_CLI_KIND_TEXT, public_url),
+     .fallback = "what the client used",
+     .help = "What absolute URLs begin with, such as https://edit.example.org, without a slash at the end."},
+    {SETTING(in_place, KX_CLI_SERVE, "trusted-proxies", "NETWORKS", KX_CLI_KIND_TEXT, trusted_proxies),
+     .fallback = "none",
+     .help = "Addresses or networks whose X-Forwarded-* are believed, such as 127.0.0.1,10.0.0.0/8."},
+    {SETTING(in_place, WITH_DATA, "data", "DIR", KX_CLI_KIND_TEXT, data),
+     .completion = KX_CLI_COMPLETE_FOLDER, .fallback = "$XDG_DATA_HOME/kontext or ~/.local/share/kontext",
+     .help =
+         "The data folder: records, files, checkpoints, and the synthetic model where there is no other."},
+    {in_place, WITH_DATA, "config", 0, "FILE", .sources = KX_CLI_IN_ENVIRONMENT, .read = kx_cli_read_path,
+     .field = FIELD(config), .completion = KX_CLI_COMPLETE_FILE,
+     .fallback = "kontext.ini in the data folder, where it exists",
+     .help = "The configuration file: lines NAME = VALUE, comments from # on, headings in brackets."},
+    {in_place, KX_CLI_SERVE, "print-config", 0, .read = kx_cli_read_flag, .field = FIELD(print_config),
+     .help = "Print a configuration file with every option as it would be used, and end."},
+    {SETTING(in_place, KX_CLI_SERVE, "admin-key", "TEXT", KX_CLI_KIND_TEXT, admin_key), .fallback = "random",
+     .help = "Value of the key that the first start makes. Better in the environment or the file than on the "
+             "command line, which others on the machine can see."},
+    {SETTING(in_place, KX_CLI_SERVE, "log-prompts", NULL, KX_CLI_KIND_SWITCH, log_prompts),
+     .help = "Write prompts into the access log."},
+    {in_model, KX_CLI_SERVE, "model", 'm', "DIR", NULL, KX_CLI_SETTING, KX_CLI_KIND_TEXT,
+     "models/demo, where it exists; else a synthetic one in the data folder", .read = kx_cli_read_setting,
+     .field = FIELD(settings.model), .completion = KX_CLI_COMPLETE_FOLDER,
+     .help = "The model folder, in the layout of diffusers or with each part as one safetensors file."},
+    {SETTING(in_model, KX_CLI_SERVE, "tokenizers", "DIR", KX_CLI_KIND_TEXT, tokenizers),
+     .completion = KX_CLI_COMPLETE_FOLDER, .fallback = "the model folder",
+     .help = "Folder with tokenizer/ and tokenizer_2/ for a model that has none."},
+    {in_model, KX_CLI_SERVE, "cpu", 0, "NAME", "auto|portable|avx2|avx512", KX_CLI_SETTING, KX_CLI_KIND_TEXT,
+     "auto", .read = kx_cli_read_setting, .field = FIELD(settings.cpu),
+     .help = "Kernel set to stay within. auto takes the best that the processor has."},
+    {in_model, KX_CLI_SERVE, "threads", 't', "N", NULL, KX_CLI_SETTING, KX_CLI_KIND_COUNT,
+     "0, one for each processor", .read = kx_cli_read_setting, .field = FIELD(settings.threads),
+     .most = KX_LIMIT_THREADS, .help = "Number of compute threads."},
+
+    {SETTING(in_http, KX_CLI_SERVE, "max-connections", "N", KX_CLI_KIND_COUNT, max_connections), .least = 1,
+     .most = 65536, .help = "Connections at a time."},
+    {SETTING(in_http, KX_CLI_SERVE, "max-connections-per-address", "N", KX_CLI_KIND_COUNT,
+             max_connections_per_address),
+     .least = 1, .most = 65536,
+     .help = "Connections of one address at a time. A proxy in front is one address."},
+    {SETTING(in_http, KX_CLI_SERVE, "header-timeout", "TIME", KX_CLI_KIND_SECONDS, header_timeout_s),
+     .least = 1, .most = 3600, .help = "How long a client may take for the head of a request."},
+    {SETTING(in_http, KX_CLI_SERVE, "body-timeout", "TIME", KX_CLI_KIND_SECONDS, body_timeout_s), .least = 1,
+     .most = 86400, .help = "How long a client may take for a body, plus one second for each 64 KiB of it."},
+    {SETTING(in_http, KX_CLI_SERVE, "idle-timeout", "TIME", KX_CLI_KIND_SECONDS, idle_timeout_s), .least = 1,
+     .most = 86400, .help = "How long a connection may be idle, or a reader take nothing."},
+    {SETTING(in_http, KX_CLI_SERVE, "max-body", "SIZE", KX_CLI_KIND_BYTES, max_body_bytes), .least = 1024,
+     .most = 1099511627776.0, .help = "Largest JSON body, inline pictures included."},
+    {SETTING(in_http, KX_CLI_SERVE, "max-upload", "SIZE", KX_CLI_KIND_BYTES, max_upload_bytes), .least = 1024,
+     .most = 1099511627776.0, .help = "Largest uploaded file."},
+    {SETTING(in_http, KX_CLI_SERVE, "handler-threads", "N", KX_CLI_KIND_COUNT, handler_threads), .least = 1,
+     .most = 256, .help = "Threads that answer requests. Waiting clients hold none."},
+
+    {SETTING(in_requests, KX_CLI_SERVE, "sync-window", "TIME", KX_CLI_KIND_MILLISECONDS, sync_window_ms),
+     .least = 1, .most = 90000, .help = "How long a submit in sync mode is held before it is told to poll."},
+    {SETTING(in_requests, KX_CLI_SERVE, "max-wait", "TIME", KX_CLI_KIND_SECONDS, max_wait_s), .most = 3600,
+     .help = "Longest ?wait= of a poll."},
+    {SETTING(in_requests, KX_CLI_SERVE, "submits-per-minute", "N", KX_CLI_KIND_COUNT, submits_per_minute),
+     .most = 1000000, .help = "Submits of one key that has no rate of its own; 0 is no limit."},
+    {SETTING(in_requests, KX_CLI_SERVE, "concurrency", "N", KX_CLI_KIND_COUNT, concurrency), .least = 1,
+     .most = 10000, .help = "Jobs of one key at a time that has no limit of its own; more wait."},
+    {SETTING(in_requests, KX_CLI_SERVE, "max-queued", "N", KX_CLI_KIND_COUNT, max_queued), .least = 1,
+     .most = 10000000, .help = "Waiting jobs in all; more are refused with 503."},
+    {SETTING(in_requests, KX_CLI_SERVE, "job-deadline", "TIME", KX_CLI_KIND_LONG_SECONDS, job_deadline_s),
+     .least = 1, .most = 31536000, .help = "A job that runs longer ends as timeout."},
+    {SETTING(in_requests, KX_CLI_SERVE, "job-attempts", "N", KX_CLI_KIND_COUNT, job_attempts), .least = 1,
+     .most = 100, .help = "How often a job is tried that meets a passing fault."},
+    {SETTING(in_requests, KX_CLI_SERVE, "checkpoint-steps", "N", KX_CLI_KIND_COUNT, checkpoint_steps),
+     .least = 1, .most = KX_LIMIT_STEPS_MAX,
+     .help = "A checkpoint each so many steps: what a restart goes on from."},
+    {SETTING(in_requests, KX_CLI_SERVE, "preview-steps", "N", KX_CLI_KIND_COUNT, preview_steps),
+     .most = KX_LIMIT_STEPS_MAX, .help = "A preview picture each so many steps; 0 is none."},
+    {SETTING(in_requests, KX_CLI_SERVE, "upload-quota", "SIZE", KX_CLI_KIND_BYTES, upload_quota_bytes),
+     .least = 1024, .most = 1125899906842624.0, .help = "Stored uploads of one key in all."},
+    {SETTING(in_requests, KX_CLI_SERVE, "retention", "TIME", KX_CLI_KIND_LONG_SECONDS, retention_s),
+     .least = 60, .most = 3153600000.0, .help = "How long predictions, results and uploads are kept."},
+
+    {SETTING(in_money, KX_CLI_SERVE, "initial-balance", "DOLLARS", KX_CLI_KIND_MONEY, initial_balance_micro),
+     .most = 1e15, .help = "Balance of the key that the first start makes."},
+    {SETTING(in_money, KX_CLI_SERVE, "price-multi", "DOLLARS", KX_CLI_KIND_MONEY, price_multi_micro),
+     .most = 1e12, .help = "Price of a picture of flux-kontext-dev/multi."},
+    {SETTING(in_money, KX_CLI_SERVE, "price-ultra-fast", "DOLLARS", KX_CLI_KIND_MONEY,
+             price_ultra_fast_micro),
+     .most = 1e12, .help = "Price of a picture of flux-kontext-dev/multi-ultra-fast."},
+    {SETTING(in_money, KX_CLI_SERVE, "price-single", "DOLLARS", KX_CLI_KIND_MONEY, price_single_micro),
+     .most = 1e12, .help = "Price of a picture of flux-kontext-dev."},
+
+    {SETTING(in_outgoing, KX_CLI_SERVE, "fetch-allow", "NETWORKS", KX_CLI_KIND_TEXT, fetch_allow),
+     .fallback = "none",
+     .help = "Networks that may be reached although they are private, such as 127.0.0.0/8,::1."},
+    {SETTING(in_outgoing, KX_CLI_SERVE, "fetch-max", "SIZE", KX_CLI_KIND_BYTES, fetch_max_bytes),
+     .least = 1024, .most = 1099511627776.0, .help = "Largest picture that is fetched from a URL."},
+    {SETTING(in_outgoing, KX_CLI_SERVE, "fetch-timeout", "TIME", KX_CLI_KIND_SECONDS, fetch_timeout_s),
+     .least = 1, .most = 3600, .help = "How long one fetch may take, redirects included."},
+    {SETTING(in_outgoing, KX_CLI_SERVE, "fetch-redirects", "N", KX_CLI_KIND_COUNT, fetch_redirects),
+     .most = 20, .help = "Redirects that a fetch follows."},
+    {SETTING(in_outgoing, KX_CLI_SERVE, "fetch-threads", "N", KX_CLI_KIND_COUNT, fetch_threads), .least = 1,
+     .most = 64, .help = "Fetches at a time."},
+    {in_outgoing, KX_CLI_SERVE, "webhook-backoff", 0, "SECONDS,...", NULL, KX_CLI_SETTING, KX_CLI_KIND_TEXT,
+     .read = kx_cli_read_delays, .field = FIELD(settings.webhook_backoff), .least = 1, .most = 604800,
+     .help = "Seconds before each further try of a webhook; their number is that of the retries."},
+    {SETTING(in_outgoing, KX_CLI_SERVE, "webhook-timeout", "TIME", KX_CLI_KIND_SECONDS, webhook_timeout_s),
+     .least = 1, .most = 3600, .help = "How long a webhook's receiver may take."},
+    {SETTING(in_testing, KX_CLI_SERVE, "test-clock", "FILE", KX_CLI_KIND_TEXT, test_clock),
+     .fallback = "none", .completion = KX_CLI_COMPLETE_FILE,
+     .help = "Seconds by which wall time is moved, read from a file whenever it changes. For tests only."},
+
+    /* ---- Keys ---- */
+    {in_key, KX_CLI_KEY_CREATE, "role", 0, "ROLE", "read|submit|admin", .read = kx_cli_read_choice,
+     .field = FIELD(role), .fallback = "submit",
+     .help = "What the key may do: read its own results, submit jobs, or everything."},
+    {in_key, KX_CLI_KEY_CREATE, "balance", 0, "DOLLARS", .kind = KX_CLI_KIND_MONEY,
+     .read = kx_cli_read_setting, .field = FIELD(balance_micro), .most = 1e15, .fallback = "0",
+     .help = "What the key can spend."},
+    {in_key, KX_CLI_KEY_CREATE | KX_CLI_KEY_LIMITS, "concurrency", 0, "N", .kind = KX_CLI_KIND_COUNT,
+     .read = kx_cli_read_setting, .field = FIELD(key_concurrency), .most = 10000,
+     .fallback = "0, the server's", .help = "Jobs of the key at a time."},
+    {in_key, KX_CLI_KEY_CREATE | KX_CLI_KEY_LIMITS, "submits-per-minute", 0, "N", .kind = KX_CLI_KIND_COUNT,
+     .read = kx_cli_read_setting, .field = FIELD(key_submits_per_minute), .most = 1000000,
+     .fallback = "0, the server's", .help = "Submits of the key in a minute."},
+    {in_key, KX_CLI_KEY_CREATE, "value", 0, "TEXT", .read = kx_cli_read_path, .field = FIELD(key_value),
+     .fallback = "random",
+     .help = "Take this value instead of a random one; - reads it from standard input. For moving a key from "
+             "elsewhere."},
+
     /* ---- Messages ---- */
-    {in_messages, KX_CLI_EDIT | KX_CLI_INFO | KX_CLI_VERIFY | KX_CLI_PLAN | KX_CLI_SYNTH | KX_CLI_BENCH,
+    {in_messages,
+     KX_CLI_EDIT | KX_CLI_INFO | KX_CLI_VERIFY | KX_CLI_PLAN | KX_CLI_SYNTH | KX_CLI_BENCH | WITH_DATA,
      "json", 0, .read = kx_cli_read_flag, .field = FIELD(json),
      .help = "One JSON object on standard output instead of words; also for an error."},
     {in_messages, WITH_PROGRESS, "progress", 0, "MODE", "auto|bar|json|none", .read = kx_cli_read_choice,
      .field = FIELD(progress), .fallback = "auto, a bar on a terminal",
      .help = "How to tell progress on standard error: a bar, or one JSON object a line."},
-    {in_messages, WITH_WORK, "quiet", 'q', .read = kx_cli_read_flag, .field = FIELD(quiet),
+    {in_messages, WITH_WORK | WITH_DATA, "quiet", 'q', .read = kx_cli_read_flag, .field = FIELD(quiet),
      .help = "Only errors."},
     {in_messages, WITH_WORK, "verbose", 'v', .read = kx_cli_read_count, .field = FIELD(verbose),
      .repeatable = true, .help = "More words about what is done."},
@@ -158,91 +305,5 @@ const kx_cli_option kx_cli_options[] = {
      .help = "The version."},
 };
 const size_t kx_cli_num_options = COUNT(kx_cli_options);
-_Static_assert(COUNT(kx_cli_options) <= 64, "kx_cli_arguments.given has one bit for each option");
-
-static const kx_cli_example edit_examples[] = {
-    {"One reference", "kontext edit -i house.jpg -p \"Make the roof red\" -o red.png"},
-    {"Two references, the scene wide, four variants", "kontext edit -i boat.png -i sea.jpg -p \"Put the boat "
-                                                      "of image 1 on the sea of image 2\" --aspect 16:9 -n 4 "
-                                                      "-o boat.png"},
-    {"A repeatable result of a given size",
-     "kontext edit -i in.png -p \"Winter\" --seed 42 --size 800x600 -o out.webp"},
-    {"In a pipe", "cat in.jpg | kontext edit -i - -p \"Sharper\" --format jpeg -o - > out.jpg"},
-    {"For a program", "kontext edit -i in.png -p \"Winter\" -o out.png --json --progress json"},
-};
-static const kx_cli_example model_examples[] = {
-    {"A small model to try the program with", "kontext model synth --preset tiny /tmp/tiny"},
-};
-static const kx_cli_example info_examples[] = {
-    {"What is in a folder", "kontext model info ~/models/FLUX.1-Kontext-dev"},
-};
-static const kx_cli_example verify_examples[] = {
-    {"After a download", "kontext model verify ~/models/FLUX.1-Kontext-dev"},
-};
-static const kx_cli_example plan_examples[] = {
-    {"Does it fit?", "kontext model plan -m ~/models/FLUX.1-Kontext-dev --size 1024x1024 --images 2"},
-    {"With true sizes, for a program", "kontext model plan --images 4000x3000,1024x768 --json"},
-};
-static const kx_cli_example synth_examples[] = {
-    {"A model for tests", "kontext model synth --preset tiny /tmp/tiny"},
-};
-static const kx_cli_example bench_examples[] = {
-    {"The matrix products on one thread", "kontext bench --suite matmul -t 1"},
-};
-static const kx_cli_example help_examples[] = {
-    {"About one command", "kontext help model plan"},
-};
-
-#define EXAMPLES(array) (array), COUNT(array)
-
-const kx_cli_command kx_cli_commands[] = {
-    {KX_CLI_ROOT, "", "COMMAND [OPTIONS]", "edit pictures by instruction", NULL, 0, 0,
-     KX_CLI_COMPLETE_NOTHING, NULL, 0},
-    {KX_CLI_EDIT, "edit", "[-i FILE]... -p TEXT -o FILE [OPTIONS]", "edit pictures by instruction",
-     "Reads up to four reference pictures and an instruction, and writes the edited picture.\n"
-     "The memory that the edit needs is planned first; an edit that does not fit is refused before any work. "
-     "The result is written complete or not at all. Ctrl-C ends the work and leaves no file; a second Ctrl-C "
-     "ends "
-     "the program at once.",
-     0, 0, KX_CLI_COMPLETE_NOTHING, EXAMPLES(edit_examples)},
-    {KX_CLI_MODEL, "model", "info|verify|plan|synth [OPTIONS]", "look at, check and make model folders",
-     "Has the commands info, verify, plan and synth; each has its own --help.", 0, 0, KX_CLI_COMPLETE_NOTHING,
-     EXAMPLES(model_examples)},
-    {KX_CLI_INFO, "model info", "[DIR] [OPTIONS]", "tell what a model folder holds",
-     "Opens the model without reading its weights and tells its name and licence, and for each part the "
-     "files, "
-     "layout, types and sizes.",
-     0, 1, KX_CLI_COMPLETE_FOLDER, EXAMPLES(info_examples)},
-    {KX_CLI_VERIFY, "model verify", "[DIR] [OPTIONS]", "read every weight and check it",
-     "Checks names, shapes and types, then reads every tensor and looks for values that are not finite. The "
-     "first "
-     "bad tensor is named.",
-     0, 1, KX_CLI_COMPLETE_FOLDER, EXAMPLES(verify_examples)},
-    {KX_CLI_PLAN, "model plan", "[DIR] [OPTIONS]", "tell the memory of an edit before it is run",
-     "Prints every large buffer by stage, the peak, what is mapped from the files and what the machine has. "
-     "The exit "
-     "status is 5 when the edit does not fit.",
-     0, 1, KX_CLI_COMPLETE_FOLDER, EXAMPLES(plan_examples)},
-    {KX_CLI_SYNTH, "model synth", "[--preset NAME] [--seed S] DIR", "make a model with random weights",
-     "Writes a model folder of the FLUX.1 Kontext architecture with random weights: its pictures are noise, "
-     "its "
-     "speed and memory are true to the preset.",
-     1, 1, KX_CLI_COMPLETE_FOLDER, EXAMPLES(synth_examples)},
-    {KX_CLI_BENCH, "bench", "[OPTIONS]", "time the main operations",
-     "Times the main operations at the sizes of FLUX.1 Kontext and prints the best time of several rounds.",
-     0, 0, KX_CLI_COMPLETE_NOTHING, EXAMPLES(bench_examples)},
-    {KX_CLI_HELP, "help", "[COMMAND]", "tell about a command", "The same text as COMMAND --help.", 0, 2,
-     KX_CLI_COMPLETE_NOTHING, EXAMPLES(help_examples)},
-};
-const size_t kx_cli_num_commands = COUNT(kx_cli_commands);
-
-const char *const kx_cli_description = "kontext edits pictures by instruction with FLUX.1 Kontext [dev] and "
-                                       "up to four reference pictures, on the "
-                                       "processor of this machine.";
-
-const kx_cli_command *kx_cli_find_command(const char *name)
-{
-    for (size_t i = 0; i < kx_cli_num_commands; i++)
-        if (strcmp(kx_cli_commands[i].name, name) == 0) return &kx_cli_commands[i];
-    return NULL;
-}
+_Static_assert(COUNT(kx_cli_options) <= KX_CLI_OPTIONS_MAX,
+               "kx_cli_arguments.given has a place for each option");

@@ -1,10 +1,12 @@
+#include "cli/cli_config.h"
+#include "cli/cli_hints.h"
 #include "cli/cli_options.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DISTANCE_ROOM = 40, HINT_DISTANCE = 2 };
+enum { WORD_ROOM = 41 };
 
 typedef struct reader_state {
     kx_cli_arguments *arguments;
@@ -13,68 +15,14 @@ typedef struct reader_state {
     int next;
 } reader_state;
 
-/* ---- Hints ---- */
-
-static size_t least_of(size_t a, size_t b, size_t c)
-{
-    size_t d = a < b ? a : b;
-    return d < c ? d : c;
-}
-
-/* Number of insertions, removals and exchanges between two short words (Levenshtein); long ones are far
- * apart. */
-static size_t word_distance(const char *a, const char *b)
-{
-    size_t row[DISTANCE_ROOM + 1], a_length = strlen(a), b_length = strlen(b);
-    if (a_length > DISTANCE_ROOM || b_length > DISTANCE_ROOM) return DISTANCE_ROOM;
-    for (size_t j = 0; j <= b_length; j++) row[j] = j;
-    for (size_t i = 0; i < a_length; i++) {
-        size_t diagonal = row[0];
-        row[0] = i + 1;
-        for (size_t j = 0; j < b_length; j++) {
-            size_t above = row[j + 1];
-            row[j + 1] = least_of(above + 1, row[j] + 1, diagonal + (a[i] != b[j]));
-            diagonal = above;
-        }
-    }
-    return row[b_length];
-}
-
-static const char *nearest_option(unsigned command, const char *name)
-{
-    const char *best = NULL;
-    size_t best_distance = HINT_DISTANCE + 1;
-    for (size_t i = 0; i < kx_cli_num_options; i++) {
-        size_t distance = word_distance(name, kx_cli_options[i].name);
-        if ((kx_cli_options[i].commands & command) == 0 || distance >= best_distance) continue;
-        best = kx_cli_options[i].name;
-        best_distance = distance;
-    }
-    return best;
-}
-
-static const char *nearest_command(const char *name)
-{
-    const char *best = NULL;
-    size_t best_distance = HINT_DISTANCE + 1;
-    for (size_t i = 0; i < kx_cli_num_commands; i++) {
-        const char *last_word = strrchr(kx_cli_commands[i].name, ' ');
-        size_t distance = word_distance(name, kx_cli_commands[i].name);
-        size_t last_distance = last_word != NULL ? word_distance(name, last_word + 1) : distance;
-        if (last_distance < distance) distance = last_distance;
-        if (kx_cli_commands[i].name[0] == '\0' || distance >= best_distance) continue;
-        best = kx_cli_commands[i].name;
-        best_distance = distance;
-    }
-    return best;
-}
+/* ---- Unknown names ---- */
 
 static void set_unknown_option(const kx_cli_command *command, const char *dashes, const char *name,
                                size_t length, kx_error *err)
 {
-    char word[DISTANCE_ROOM + 1];
+    char word[WORD_ROOM];
     snprintf(word, sizeof word, "%.*s", (int)length, name);
-    const char *nearest = length > 1 ? nearest_option(command->id, word) : NULL;
+    const char *nearest = length > 1 ? kx_cli_nearest_option(command->id, 0, word) : NULL;
     const char *space = command->name[0] != '\0' ? " " : "";
     if (nearest != NULL)
         kx_error_set(err, KX_ERR_USAGE, __FILE__, __LINE__, "unknown option %s%.*s, did you mean --%s?",
@@ -89,7 +37,7 @@ static void set_unknown_option(const kx_cli_command *command, const char *dashes
 
 static kx_status set_unknown_command(const char *what, const char *word, kx_error *err)
 {
-    const char *nearest = nearest_command(word);
+    const char *nearest = kx_cli_nearest_command(word);
     if (nearest != NULL)
         return kx_error_set(err, KX_ERR_USAGE, __FILE__, __LINE__, "unknown %s '%s', did you mean '%s'?",
                             what, word, nearest);
@@ -97,7 +45,7 @@ static kx_status set_unknown_command(const char *what, const char *word, kx_erro
                         what, word);
 }
 
-/* "edit", or "model" and the word behind it. */
+/* "edit", or a group's word and the one behind it. */
 static void read_command(reader_state *state, kx_error *err)
 {
     kx_cli_arguments *arguments = state->arguments;
@@ -110,14 +58,15 @@ static void read_command(reader_state *state, kx_error *err)
         return;
     }
     arguments->command = command;
-    if (command->id != KX_CLI_MODEL || state->next >= state->argc || state->argv[state->next][0] == '-')
-        return;
+    if (!command->is_group || state->next >= state->argc || state->argv[state->next][0] == '-') return;
     const char *second = state->argv[state->next++];
     char both[64];
     snprintf(both, sizeof both, "%s %s", word, second);
     command = kx_cli_find_command(both);
+    char what[32];
+    snprintf(what, sizeof what, "%s command", word);
     if (command == NULL)
-        set_unknown_command("model command", second, err);
+        set_unknown_command(what, second, err);
     else
         arguments->command = command;
 }
@@ -148,17 +97,17 @@ static const kx_cli_option *find_short(const kx_cli_command *command, char lette
     return NULL;
 }
 
-/* `source` is "--size" or "KONTEXT_CPU": what the sentence of an error begins with. */
-static void apply(kx_cli_arguments *arguments, const kx_cli_option *option, const char *text,
-                  const char *source, kx_error *err)
+kx_status kx_cli_apply(kx_cli_arguments *arguments, const kx_cli_option *option, const char *text,
+                       const char *source, kx_error *err)
 {
     kx_error own = {0};
     if (option->read(arguments, option, text, &own) != KX_OK) {
         kx_error_prefix(&own, "%s", source);
         if (err->status == KX_OK) *err = own;
-        return;
+        return own.status;
     }
-    arguments->given |= (uint64_t)1 << (option - kx_cli_options);
+    arguments->given[option - kx_cli_options] = true;
+    return KX_OK;
 }
 
 /* The option's value: `attached` where there is one, else the next word. */
@@ -172,10 +121,9 @@ static void apply_option(reader_state *state, const kx_cli_option *option, const
                      source, option->argument);
         return;
     }
-    const char *text = option->argument == NULL ? NULL
-                       : attached != NULL       ? attached
-                                                : state->argv[state->next++];
-    apply(state->arguments, option, text, source, err);
+    bool takes_next = option->argument != NULL && attached == NULL;
+    const char *text = takes_next ? state->argv[state->next++] : attached;
+    kx_cli_apply(state->arguments, option, text, source, err);
 }
 
 static void read_long(reader_state *state, const char *word, kx_error *err)
@@ -186,7 +134,7 @@ static void read_long(reader_state *state, const char *word, kx_error *err)
     const kx_cli_option *option = find_long(state->arguments->command, name, length);
     if (option == NULL)
         set_unknown_option(state->arguments->command, "--", name, length, err);
-    else if (option->argument == NULL && attached != NULL)
+    else if (option->argument == NULL && attached != NULL && option->kind != KX_CLI_KIND_SWITCH)
         kx_error_set(err, KX_ERR_USAGE, __FILE__, __LINE__, "--%s: takes no value, '%s' is found",
                      option->name, attached);
     else
@@ -208,6 +156,12 @@ static void read_short(reader_state *state, const char *word, kx_error *err)
     }
 }
 
+/* No option is a digit: -5 is a number. */
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 static void read_operand(reader_state *state, const char *word, kx_error *err)
 {
     kx_cli_arguments *arguments = state->arguments;
@@ -222,26 +176,47 @@ static void read_operand(reader_state *state, const char *word, kx_error *err)
                  command->usage);
 }
 
+void kx_cli_variable_name(const kx_cli_option *option, char out[KX_CLI_VARIABLE_BYTES])
+{
+    snprintf(out, KX_CLI_VARIABLE_BYTES, "KONTEXT_%s", option->name);
+    for (char *at = out; *at != '\0'; at++) {
+        if (*at == '-') *at = '_';
+        if (*at >= 'a' && *at <= 'z') *at = (char)(*at - 'a' + 'A');
+    }
+}
+
 static void read_environment(kx_cli_arguments *arguments, kx_error *err)
 {
     for (size_t i = 0; i < kx_cli_num_options; i++) {
         const kx_cli_option *option = &kx_cli_options[i];
-        if (option->env == NULL || !belongs(option, arguments->command) || (arguments->given >> i & 1) != 0)
+        char name[KX_CLI_VARIABLE_BYTES];
+        if ((option->sources & KX_CLI_IN_ENVIRONMENT) == 0 || !belongs(option, arguments->command) ||
+            arguments->given[i])
             continue;
-        const char *text = getenv(option->env);
-        if (text != NULL && text[0] != '\0') apply(arguments, option, text, option->env, err);
+        kx_cli_variable_name(option, name);
+        const char *text = getenv(name);
+        if (text != NULL && text[0] != '\0') kx_cli_apply(arguments, option, text, name, err);
     }
+}
+
+/* What the line does not give. */
+static void read_elsewhere(kx_cli_arguments *arguments, kx_error *err)
+{
+    read_environment(arguments, err);
+    bool has_config = find_long(arguments->command, "config", strlen("config")) != NULL;
+    if (has_config && err->status == KX_OK) kx_cli_config_load(arguments, err);
 }
 
 kx_status kx_cli_parse(kx_cli_arguments *arguments, int argc, char **argv, kx_error *err)
 {
-    *arguments = (kx_cli_arguments){.guidance = -1.0, .copies = 1};
+    *arguments =
+        (kx_cli_arguments){.guidance = -1.0, .copies = 1, .role = 1, .settings = kx_settings_default()};
     reader_state state = {.arguments = arguments, .argc = argc, .argv = argv, .next = 1};
     bool options_ended = false;
     read_command(&state, err);
     while (state.next < argc) {
         const char *word = argv[state.next++];
-        if (options_ended || word[0] != '-' || word[1] == '\0')
+        if (options_ended || word[0] != '-' || word[1] == '\0' || is_digit(word[1]))
             read_operand(&state, word, err);
         else if (strcmp(word, "--") == 0)
             options_ended = true;
@@ -250,7 +225,7 @@ kx_status kx_cli_parse(kx_cli_arguments *arguments, int argc, char **argv, kx_er
         else
             read_short(&state, word, err);
     }
-    if (!arguments->help) read_environment(arguments, err);
+    if (!arguments->help) read_elsewhere(arguments, err);
     if (!arguments->help && err->status == KX_OK &&
         arguments->num_operands < arguments->command->least_operands)
         kx_error_set(err, KX_ERR_USAGE, __FILE__, __LINE__,
@@ -265,6 +240,11 @@ kx_status kx_cli_parse(kx_cli_arguments *arguments, int argc, char **argv, kx_er
 bool kx_cli_given(const kx_cli_arguments *arguments, const char *name)
 {
     for (size_t i = 0; i < kx_cli_num_options; i++)
-        if ((arguments->given >> i & 1) != 0 && strcmp(kx_cli_options[i].name, name) == 0) return true;
+        if (arguments->given[i] && strcmp(kx_cli_options[i].name, name) == 0) return true;
     return false;
+}
+
+void kx_cli_arguments_free(kx_cli_arguments *arguments)
+{
+    kx_arena_free(&arguments->texts);
 }
