@@ -104,8 +104,7 @@ static const char *const malformed[] = {
     "http://127%2e0%2e0%2e1/",
     "http://%31%32%37.0.0.1/",
     "http://127.0.0.1%00.example.com/",
-    "http://127\xe3\x80\x82"
-    "0.0.1/",                                             /* ideographic full stop */
+    "http://127\343\200\2020.0.1/",                       /* ideographic full stop */
     "http://\xef\xbc\x91\xef\xbc\x92\xef\xbc\x97.0.0.1/", /* fullwidth digits */
     "http://\xe2\x91\xa0\xe2\x91\xa1\xe2\x91\xa6.0.0.1/", /* circled digits */
     "http://[::ffff:0x7f.0.0.1]/",

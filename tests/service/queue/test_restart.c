@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STEPS 60
+#define STEPS (TEST_UNDER_SANITIZER ? 10 : 60) /* of each of two pictures */
 
 static kx_job_request request_of_two(queue_fixture *f)
 {
@@ -63,7 +63,7 @@ static void a_graceful_stop_loses_no_step(void **state)
     queue_fixture_start(f);
     kx_job_request request = request_of_two(f);
     queue_fixture_submit(f, 0, &request, NULL, id);
-    queue_fixture_wait_for_step(f, id, STEPS + 5); /* in the second picture */
+    queue_fixture_wait_for_step(f, id, STEPS + 3); /* in the second picture */
     queue_fixture_stop(f);
     queue_fixture_open(f);
     kx_prediction job = queue_fixture_get(f, id);
@@ -88,7 +88,7 @@ static void serve_until_killed(queue_fixture *f, int told)
     queue_fixture_start(f);
     kx_job_request request = request_of_two(f);
     queue_fixture_submit(f, 0, &request, NULL, id);
-    queue_fixture_wait_for_step(f, id, 20);
+    queue_fixture_wait_for_step(f, id, STEPS / 2);
     if (write(told, id, sizeof id) != sizeof id) _exit(1);
     for (;;) pause();
 }
