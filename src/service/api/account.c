@@ -1,6 +1,7 @@
 /* What a key can learn about itself: balance, webhook secret, deliveries. */
 #include "service/api/api_state.h"
 #include "service/api/handlers.h"
+#include "service/api/prediction_json.h"
 
 #include <string.h>
 
@@ -52,20 +53,19 @@ static json_t *tries_json(kx_api *api, kx_exchange *exchange, int64_t delivery)
         KX_OK)
         count = 0;
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(list,
-                              json_pack("{s:i, s:o, s:i, s:s}", "attempt", (int)tries[i].attempt, "at",
-                                        kx_api_time(tries[i].at_ns), "http_status", tries[i].http_status,
-                                        "error", tries[i].error == NULL ? "" : tries[i].error));
+        json_array_append_new(list, json_pack("{s:i, s:o, s:i, s:o}", "attempt", (int)tries[i].attempt, "at",
+                                              kx_api_time(tries[i].at_ns), "http_status",
+                                              tries[i].http_status, "error", kx_text_json(tries[i].error)));
     return list;
 }
 
 static json_t *delivery_json(kx_api *api, kx_exchange *exchange, const kx_delivery *d)
 {
-    return json_pack("{s:I, s:s, s:s, s:s, s:i, s:i, s:s, s:o, s:o, s:o, s:o}", "id", (json_int_t)d->id,
+    return json_pack("{s:I, s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "id", (json_int_t)d->id,
                      "prediction", d->prediction, "url", d->url, "state", d->state, "attempts",
                      (int)d->attempt, "last_status", d->last_status, "last_error",
-                     d->last_error == NULL ? "" : d->last_error, "created_at", kx_api_time(d->created_ns),
-                     "updated_at", kx_api_time(d->updated_ns), "next_at",
+                     kx_text_json(d->last_error), "created_at", kx_api_time(d->created_ns), "updated_at",
+                     kx_api_time(d->updated_ns), "next_at",
                      strcmp(d->state, "pending") == 0 ? kx_api_time(d->next_ns) : json_null(), "tries",
                      tries_json(api, exchange, d->id));
 }

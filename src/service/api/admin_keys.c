@@ -1,4 +1,4 @@
-/* Keys, for admins: list, make, revoke, credit. */
+/* Keys, for admins: list, make, revoke, credit, limits. */
 #include "service/api/api_state.h"
 #include "service/api/handlers.h"
 
@@ -147,6 +147,22 @@ void kx_handle_keys_credit(kx_exchange *exchange, void *user)
     if (amount_micro == 0)
         kx_answer_error(exchange, 400, "amount: a number of US dollars other than 0 is expected");
     else if (kx_store_key_credit(api->store, key.id, amount_micro, note == NULL ? "" : note, &err) != KX_OK)
+        kx_answer_failure(exchange, &err);
+    else
+        answer_key_again(api, exchange);
+}
+
+void kx_handle_keys_limits(kx_exchange *exchange, void *user)
+{
+    kx_api *api = user;
+    kx_key key = {0};
+    kx_error err = {0};
+    json_t *body = kx_exchange_json(exchange, false);
+    if (body == NULL || !named_key(api, exchange, &key)) return;
+    unsigned concurrency = key.concurrency, per_minute = key.submits_per_minute;
+    if (read_limit(body, "concurrency", &concurrency, &err) != KX_OK ||
+        read_limit(body, "submits_per_minute", &per_minute, &err) != KX_OK ||
+        kx_store_key_limits(api->store, key.id, concurrency, per_minute, &err) != KX_OK)
         kx_answer_failure(exchange, &err);
     else
         answer_key_again(api, exchange);

@@ -30,6 +30,9 @@ kx_status kx_api_open(kx_api **api, const kx_api_parts *parts, kx_error *err);
 void kx_api_connect(kx_api *api, kx_queue *queue, kx_http *http);
 void kx_api_close(kx_api *api);
 
+/* A link "/#signin=TOKEN" that signs a browser in with `key`, once. */
+kx_status kx_api_offer_signin(kx_api *api, const char *key, char token[33], kx_error *err);
+
 const kx_route *kx_api_routes(size_t *count);
 
 /* For kx_queue_parts; `user` is the kx_api. */

@@ -10,7 +10,7 @@ typedef struct kx_api_model {
     const char *id;
     const char *description;
     unsigned max_pictures;
-    int sort_order; /* higher: more popular */
+    int sort_order; /* lists are sorted by it, ascending */
     size_t price;   /* where kx_settings holds it */
 } kx_api_model;
 

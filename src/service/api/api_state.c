@@ -10,6 +10,7 @@ kx_status kx_api_open(kx_api **api, const kx_api_parts *parts, kx_error *err)
     kx_api *made = calloc(1, sizeof *made);
     *api = NULL;
     KX_FAIL_IF(made == NULL, err, KX_ERR_MEMORY, "out of memory");
+    pthread_mutex_init(&made->signin_lock, NULL);
     made->settings = parts->settings;
     made->clock = parts->clock;
     made->store = parts->store;
@@ -36,6 +37,7 @@ void kx_api_close(kx_api *api)
     if (api == NULL) return;
     kx_answered_close(api->answered);
     kx_rate_close(api->rate);
+    pthread_mutex_destroy(&api->signin_lock);
     free(api);
 }
 

@@ -5,6 +5,8 @@
 #include "service/api/api.h"
 #include "service/http/rate.h"
 
+#include <pthread.h>
+
 struct kx_api {
     const kx_settings *settings;
     kx_clock *clock;
@@ -15,6 +17,8 @@ struct kx_api {
     kx_http *http;
     kx_rate *rate;
     kx_answered *answered;
+    pthread_mutex_t signin_lock;           /* held for a copy alone */
+    char signin_token[33], signin_key[64]; /* "" when there is no link, or it was used */
 };
 
 /* {"code": 200, "message": "success", "data": data}; takes over `data`, whose NULL is an answer of 500. */

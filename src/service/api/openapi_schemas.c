@@ -146,6 +146,12 @@ static const struct {
     {"KeyMade", "*name", "string", ""},
     {"KeyMade", "*key", "string", "The value, told only here"},
     {"Keys", "*items", "Key[]", ""},
+    {"Limits", "concurrency", "integer?", "Jobs at a time; 0: the server's setting"},
+    {"Limits", "submits_per_minute", "integer?", "0: the server's setting"},
+
+    {"SignIn", "*token", "string", "Of the link that the first start prints"},
+    {"SignedIn", "*key", "string", ""},
+
     {"Credit", "*amount", "number", "US dollars; negative takes away"},
     {"Credit", "note", "string?", ""},
 

@@ -1,5 +1,4 @@
-/* What people and language models read first: the page at / and /llms.txt. No scripts, nothing from
- * elsewhere. */
+/* /llms.txt: the service in short, for language models and those who read plain text. */
 #include "service/api/api_state.h"
 #include "service/api/facts.h"
 #include "service/api/handlers.h"
@@ -9,88 +8,6 @@
 #include <string.h>
 
 enum { PAGE_BYTES_MAX = 256 << 10 };
-
-static void add_escaped(kx_bytes *out, const char *text)
-{
-    for (; *text != '\0'; text++) {
-        switch (*text) {
-        case '&':
-            kx_text_add(out, "&amp;");
-            break;
-        case '<':
-            kx_text_add(out, "&lt;");
-            break;
-        case '>':
-            kx_text_add(out, "&gt;");
-            break;
-        case '"':
-            kx_text_add(out, "&quot;");
-            break;
-        default:
-            kx_text_add(out, "%c", *text);
-        }
-    }
-}
-
-static void add_model_state(kx_bytes *out, kx_queue *queue)
-{
-    kx_model_facts facts = {0};
-    kx_queue_model_facts(queue, &facts);
-    kx_text_add(out, "<p>Model: <b>");
-    add_escaped(out, facts.name == NULL ? "not open yet" : facts.name);
-    kx_text_add(out, "</b>, %s.</p>\n", facts.is_ready ? "ready" : "not ready");
-}
-
-static void add_sample(kx_bytes *out, const char *base_url)
-{
-    kx_text_add(out, "<h2>Start</h2>\n<pre>curl -X POST ");
-    add_escaped(out, base_url);
-    kx_text_add(
-        out,
-        "/api/v3/wavespeed-ai/flux-kontext-dev/multi \\\n"
-        "  -H \"Authorization: Bearer $KEY\" -H \"Content-Type: application/json\" \\\n"
-        "  -d '{\"prompt\": \"Make the roof red\", \"images\": [\"https://.../house.png\"], "
-        "\"enable_sync_mode\": true}'</pre>\n"
-        "<p>The key was printed when the server first started; <code>kontext key create</code> makes more. "
-        "Clients for WaveSpeedAI's v3 API work with this address as their base URL.</p>\n");
-}
-
-static void add_models(kx_bytes *out, const kx_settings *settings)
-{
-    size_t count = 0;
-    const kx_api_model *models = kx_api_models(&count);
-    kx_text_add(out, "<h2>Models</h2>\n<ul>\n");
-    for (size_t i = 0; i < count; i++) {
-        kx_text_add(out, "<li><code>%s</code>, $%g for each picture. ", models[i].id,
-                    (double)kx_api_model_price(&models[i], settings) / 1e6);
-        add_escaped(out, models[i].description);
-        kx_text_add(out, "</li>\n");
-    }
-    kx_text_add(out, "</ul>\n");
-}
-
-void kx_handle_front_page(kx_exchange *exchange, void *user)
-{
-    kx_api *api = user;
-    kx_bytes out = {.cap = PAGE_BYTES_MAX};
-    kx_text_add(&out,
-                "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>kontext</title>\n"
-                "<meta name=\"viewport\" content=\"width=device-width\"></head><body>\n<h1>kontext</h1>\n"
-                "<p>Instruction-based image editing with FLUX.1 Kontext [dev], over HTTP.</p>\n");
-    add_model_state(&out, api->queue);
-    add_sample(&out, kx_exchange_base_url(exchange));
-    add_models(&out, api->settings);
-    kx_text_add(
-        &out,
-        "<h2>Read on</h2>\n<ul>\n"
-        "<li><a href=\"openapi.json\">openapi.json</a>: every route, body and answer (OpenAPI 3.1)</li>\n"
-        "<li><a href=\"llms.txt\">llms.txt</a>: the same in short, as text</li>\n"
-        "<li><a href=\"capabilities\">capabilities</a>: every limit</li>\n"
-        "<li><a href=\"healthz\">healthz</a>, <a href=\"readyz\">readyz</a>, "
-        "<a href=\"metrics\">metrics</a>: for operators</li>\n</ul>\n</body></html>\n");
-    kx_answer_bytes(exchange, 200, "text/html; charset=utf-8", out.data, out.size);
-    kx_bytes_free(&out);
-}
 
 /* ---- llms.txt ---- */
 

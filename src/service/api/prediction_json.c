@@ -21,6 +21,12 @@ json_t *kx_file_url_json(const char *base_url, const char *token, const char *su
     return json_sprintf("%s/files/%s.%s", base_url, token, suffix);
 }
 
+json_t *kx_text_json(const char *text)
+{
+    json_t *string = json_string(text == NULL ? "" : text);
+    return string != NULL ? string : json_string("(text that is not UTF-8)");
+}
+
 typedef struct view {
     const kx_prediction *prediction;
     const kx_prediction_now *now;
@@ -91,7 +97,7 @@ static void put_contract(view *v)
     put(v, "urls", urls_json(v));
     put(v, "status", json_string(kx_job_state_name(p->state)));
     put_time(v, "created_at", p->created_ns);
-    put(v, "error", json_string(p->error == NULL ? "" : p->error));
+    put(v, "error", kx_text_json(p->error));
     put(v, "code", json_integer(p->code));
     put(v, "executionTime", json_integer(run_ms));
     put(v, "execution_time", json_integer(run_ms));

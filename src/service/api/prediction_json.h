@@ -30,3 +30,6 @@ json_t *kx_prediction_to_json(const kx_prediction *prediction, const kx_predicti
 
 /* "BASE/files/TOKEN.suffix". NULL when memory is out. */
 json_t *kx_file_url_json(const char *base_url, const char *token, const char *suffix);
+
+/* A string from outside, also where it is no UTF-8 or NULL. */
+json_t *kx_text_json(const char *text);

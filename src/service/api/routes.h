@@ -70,7 +70,9 @@
     X("DELETE", "/api/v3/admin/keys/{key}", KX_ACCESS_ADMIN, KX_BODY_NONE, false, kx_handle_keys_revoke,     \
       "Revoke a key, by uuid or name", "", "Key", "")                                                        \
     X("POST", "/api/v3/admin/keys/{key}/credit", KX_ACCESS_ADMIN, KX_BODY_JSON, false,                       \
-      kx_handle_keys_credit, "Add US dollars to a key's balance", "Credit", "Key", "")
+      kx_handle_keys_credit, "Add US dollars to a key's balance", "Credit", "Key", "")                       \
+    X("POST", "/api/v3/admin/keys/{key}/limits", KX_ACCESS_ADMIN, KX_BODY_JSON, false,                       \
+      kx_handle_keys_limits, "Change a key's limits", "Limits", "Key", "")
 
 #define KX_ROUTES_OF_SITE(X)                                                                                 \
     X("GET", "/center/default/api/v1/model_product/type_statistics", KX_ACCESS_PUBLIC, KX_BODY_NONE, true,   \
@@ -95,8 +97,11 @@
       "", "application/json", "")                                                                            \
     X("GET", "/llms.txt", KX_ACCESS_PUBLIC, KX_BODY_NONE, true, kx_handle_llms,                              \
       "The service in short, as text", "", "text/plain", "")                                                 \
-    X("GET", "/", KX_ACCESS_PUBLIC, KX_BODY_NONE, true, kx_handle_front_page, "A page for people", "",       \
-      "text/html", "")
+    X("POST", "/api/v3/signin", KX_ACCESS_PUBLIC, KX_BODY_JSON, false, kx_handle_signin,                     \
+      "The key of a first start's sign-in link, once", "SignIn", "SignedIn", "")                             \
+    X("GET", "/", KX_ACCESS_PUBLIC, KX_BODY_NONE, false, kx_handle_front_page, "The playground", "",         \
+      "text/html", "")                                                                                       \
+    X("GET", "/web/{path*}", KX_ACCESS_PUBLIC, KX_BODY_NONE, false, kx_handle_web, "", "", "", "")
 
 /* The last two take whatever is left below them. */
 #define KX_ROUTE_LIST(X)                                                                                     \

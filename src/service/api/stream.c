@@ -25,6 +25,8 @@ typedef struct stream {
     uint64_t seen, preview_seen; /* versions */
     int state;                   /* as last told; -1: not yet */
     int64_t position;
+    unsigned step; /* as last told */
+    const char *stage;
 } stream;
 
 static void add_event(kx_bytes *out, const char *event, const char *id, json_t *data)
@@ -38,7 +40,7 @@ static void add_event(kx_bytes *out, const char *event, const char *id, json_t *
     json_decref(data);
 }
 
-static void add_preview(kx_exchange *exchange, stream *s, const kx_live *live, kx_bytes *out)
+static void add_preview(kx_exchange *exchange, stream *s, const kx_live *live, const char *id, kx_bytes *out)
 {
     kx_bytes jpeg = {.cap = PREVIEW_BYTES_MAX}, base64 = {.cap = 2 * PREVIEW_BYTES_MAX};
     kx_error err = {0};
@@ -49,11 +51,25 @@ static void add_preview(kx_exchange *exchange, stream *s, const kx_live *live, k
         json_t *url = json_sprintf("%s/api/v3/predictions/%s/preview", kx_exchange_base_url(exchange), s->id);
         json_t *image =
             json_sprintf("data:image/jpeg;base64,%.*s", (int)base64.size, (const char *)base64.data);
-        add_event(out, "preview", "",
+        add_event(out, "preview", id,
                   json_pack("{s:i, s:o, s:o}", "step", (int)live->step, "url", url, "image", image));
     }
     kx_bytes_free(&jpeg);
     kx_bytes_free(&base64);
+}
+
+static void add_progress(stream *s, const kx_live *live, const char *id, kx_bytes *out)
+{
+    const char *stage = live->stage == NULL ? "" : live->stage;
+    /* A new preview is a new version too, but no progress. */
+    if (s->stage != NULL && strcmp(s->stage, stage) == 0 && s->step == live->step) return;
+    s->stage = stage;
+    s->step = live->step;
+    json_t *data =
+        json_pack("{s:s, s:i, s:i, s:f, s:I}", "stage", stage, "step", (int)live->step, "total_steps",
+                  (int)live->total_steps, "progress", live->progress, "eta_ms", (json_int_t)live->eta_ms);
+    if (live->eta_ms < 0) json_object_del(data, "eta_ms");
+    add_event(out, "progress", id, data);
 }
 
 /* Tells the steps of a running job; false when it does not run. */
@@ -63,15 +79,10 @@ static bool add_live(kx_exchange *exchange, stream *s, kx_bytes *out)
     char id[24];
     kx_queue_live(s->api->queue, s->id, &live);
     if (!live.is_running) return false;
-    if (live.preview_version > s->preview_seen) add_preview(exchange, s, &live, out);
-    if (live.version <= s->seen) return true;
-    s->seen = live.version;
     snprintf(id, sizeof id, "%llu", (unsigned long long)live.version);
-    json_t *data = json_pack("{s:s, s:i, s:i, s:f, s:I}", "stage", live.stage == NULL ? "" : live.stage,
-                             "step", (int)live.step, "total_steps", (int)live.total_steps, "progress",
-                             live.progress, "eta_ms", (json_int_t)live.eta_ms);
-    if (live.eta_ms < 0) json_object_del(data, "eta_ms");
-    add_event(out, "progress", id, data);
+    if (live.version > s->seen) add_progress(s, &live, id, out);
+    if (live.preview_version > s->preview_seen) add_preview(exchange, s, &live, id, out);
+    if (live.version > s->seen) s->seen = live.version;
     return true;
 }
 

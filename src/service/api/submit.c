@@ -285,6 +285,7 @@ static void submit_job(submission *s)
     }
     if (!outcome_is_a_job(s, outcome)) goto out;
     kx_exchange_log(s->exchange, "prediction", id);
+    if (outcome == KX_SUBMIT_JOINED) kx_answer_header(s->exchange, "Idempotency-Replayed", "true");
     kx_answered_watch(s->api->answered, s->exchange, id, outcome == KX_SUBMIT_JOINED);
     if (outcome == KX_SUBMIT_NEW) kx_queue_wake(s->api->queue);
     answer_job(s, id);

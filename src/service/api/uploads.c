@@ -176,10 +176,11 @@ static void store_form(kx_api *api, kx_exchange *exchange, const char *url_field
         kx_answer_error(exchange, 429, "Upload quota exceeded");
     else
         kx_api_answer(exchange,
-                      json_pack("{s:s, s:o, s:s, s:I}", "type", "image", url_field,
+                      json_pack("{s:s, s:o, s:o, s:I}", "type", "image", url_field,
                                 kx_file_url_json(kx_exchange_base_url(exchange), token, kind->suffix),
-                                "filename", upload->filename[0] == '\0' ? "upload" : upload->filename, "size",
-                                (json_int_t)upload->bytes));
+                                "filename",
+                                kx_text_json(upload->filename[0] == '\0' ? "upload" : upload->filename),
+                                "size", (json_int_t)upload->bytes));
 }
 
 void kx_handle_upload(kx_exchange *exchange, void *user)

@@ -19,6 +19,7 @@ typedef struct kx_settings {
     const char *cpu;             /* none: the best kernel set of the processor */
     unsigned threads;            /* 0: one for each processor */
     const char *admin_key;       /* none: random. The first key's value */
+    const char *web;             /* none: embedded. A folder with the playground's files, while developing */
     bool log_prompts;            /* off. Prompts in the access log */
 
     /* HTTP */
