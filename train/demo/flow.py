@@ -1,0 +1,262 @@
+"""Trains the transformer and both text encoders by flow matching.
+
+    python -m train.demo.flow --minutes 110                        # starts, or goes on from the checkpoint
+    python -m train.demo.flow --from models/demo --minutes 110     # goes on from exported weights, optimiser fresh
+    python -m train.demo.flow --decay-minutes 20 --name release    # from a copied checkpoint: the rate falls to nothing
+
+One process for each core, one thread in each: on matrices this small two processes lose no time at barriers within a
+step, and little when other programs run. Every process computes gradients of its own batch, then updates its half of the
+parameters (`optimiser.py`). The rate is constant; a release is made by a short run whose rate falls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import signal
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from train.demo.encoders import TextEncoders
+from train.demo.names import read_folder
+from train.demo.networks import TARGET_TOKENS, TEXT_TOKENS, Shape, Transformer
+from train.demo.optimiser import Flat, Updater
+from train.demo.pool import MAX_REFERENCES, Encoder, Pool
+
+SHARES = (0.15, 0.40, 0.22, 0.10, 0.13)  # of the batches, by number of references
+WARM_UP = 150
+AVERAGE = 0.997
+TIME_MEAN, TIME_SPREAD = 1.5, 1.3  # of the logit of t
+TIME_HIGH = 0.25  # share of samples with nearly pure noise, where only text and references tell the answer
+FIRST_SAMPLES = 640
+GROWTH = 16
+SAVE_SECONDS = 300
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    model: Path
+    work: Path
+    name: str
+    source: Path | None
+    minutes: float
+    decay_minutes: float
+    tokens: int
+    kept: int
+    reuse: float
+    seed: int
+    processes: int
+    kinds: Path | None
+    compile: bool
+
+
+def build(shape: Shape, seed: int) -> nn.ModuleDict:
+    """Both trained parts with random weights."""
+    generator = torch.Generator().manual_seed(seed)
+    modules = nn.ModuleDict({"transformer": Transformer(shape), "text": TextEncoders(shape)})
+    with torch.no_grad():
+        modules["transformer"].initialise(generator)
+        modules["text"].t5.initialise(generator)
+        modules["text"].clip.initialise(generator)
+    return modules
+
+
+def batch_size(references: int, options: Options) -> int:
+    """Samples of one batch, so that all batches take about as long."""
+    length = TEXT_TOKENS + options.kept * (1 + references)
+    return max(1, round(options.tokens / (length * (1 + length / 2000))))
+
+
+def choose_bucket(number: int) -> int:
+    """Number of references of batch `number`: the shares, spread evenly over time."""
+    position = (number * 0.6180339887498949) % 1.0
+    for references, share in enumerate(SHARES):
+        position -= share
+        if position < 0:
+            return references
+    return MAX_REFERENCES
+
+
+def draw_times(size: int, generator: torch.Generator) -> Tensor:
+    """Noise levels."""
+    t = torch.sigmoid(TIME_MEAN + TIME_SPREAD * torch.randn(size, generator=generator))
+    uniform = torch.rand(size, 2, generator=generator)
+    return torch.where(uniform[:, 0] < TIME_HIGH, 1 - 0.1 * uniform[:, 1].square(), t)
+
+
+def flow_loss(modules: nn.ModuleDict, pool: Pool, references: int, size: int, kept: int, seed: int) -> Tensor:
+    """Weighted squared error of the velocity on one random batch."""
+    generator = torch.Generator().manual_seed(seed)
+    batch = pool.buckets[references].batch(size, kept, generator)
+    t = draw_times(size, generator)
+    noise = torch.randn(batch.target.shape, generator=generator)
+    mixed = torch.lerp(batch.target, noise, t[:, None, None])
+    words, pooled = modules["text"](batch.t5, batch.clip)
+    tokens = torch.cat((mixed, batch.references), 1)
+    velocity = modules["transformer"](tokens, words[:, : batch.words], pooled, t, batch.cos, batch.sin, kept)
+    return ((velocity - (noise - batch.target)).square().mean(-1) * batch.weight).mean()
+
+
+def learning_rate(updates: float, seconds: float, options: Options) -> float:
+    """Factor of the full rate: warm-up, then constant, or falling in a line over the whole run."""
+    factor = min(1.0, (updates + 1) / WARM_UP)
+    if options.decay_minutes:
+        factor *= max(0.01, 1 - seconds / (60 * options.decay_minutes))
+    return factor
+
+
+class Worker:
+    """One training process."""
+
+    def __init__(self, rank: int, shape: Shape, flat: Flat, barrier, stop: Tensor, options: Options) -> None:
+        self.rank, self.flat, self.barrier, self.stop, self.options = rank, flat, barrier, stop, options
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+        self.modules = build(shape, options.seed)
+        flat.bind(self.modules, rank)
+        # Updates count into the seed, so that a resumed run draws other samples than the one before.
+        seed = options.seed * 1_000_003 + int(flat.counters[0])
+        self.pool = Pool(Encoder(options.model), shape, seed, rank, options.kinds)
+        self.updater = Updater(flat, rank, barrier)
+        self.losses: list[list[float]] = [[] for _ in range(MAX_REFERENCES + 1)]
+
+    def warm_up(self) -> None:
+        """Fills the pool and compiles, one process after the other, so that the second finds the first's results."""
+        self.set_demand()
+        for _ in range(FIRST_SAMPLES // GROWTH):
+            self.pool.grow(GROWTH)
+        if not self.options.compile:
+            return
+        self.modules["transformer"].compile()
+        for rank in range(self.options.processes):
+            if rank == self.rank:
+                for references in range(MAX_REFERENCES + 1):
+                    self.backward(references, 0)
+            self.barrier.wait()
+        self.flat.gradients[self.rank] = 0
+
+    def set_demand(self) -> None:
+        """Tells the pool how many samples of each kind training takes."""
+        self.pool.set_demand(tuple(share * batch_size(r, self.options) for r, share in enumerate(SHARES)))
+
+    def backward(self, references: int, number: int) -> int:
+        """Gradients of one batch; returns its size."""
+        size = batch_size(references, self.options)
+        seed = self.options.seed * 7_368_787 + number
+        loss = flow_loss(self.modules, self.pool, references, size, self.options.kept, seed)
+        loss.backward()
+        self.losses[references].append(loss.item())
+        return size
+
+    def run(self) -> None:
+        """Trains until told to stop."""
+        self.warm_up()
+        options, counters = self.options, self.flat.counters
+        begin = time.monotonic()
+        before, used, shown, saved = float(counters[2]), 0, (begin, 0), begin
+        while not self.stop[0]:
+            step = int(counters[0])
+            number = step * options.processes + self.rank
+            used += self.backward(choose_bucket(number), number)
+            if used > options.reuse * (self.pool.count - FIRST_SAMPLES):
+                self.pool.grow(GROWTH)
+            now = time.monotonic()
+            limit = options.decay_minutes or options.minutes
+            if self.rank == 0:
+                counters[2] = before + now - begin
+                self.stop[0] = max(int(self.stop[0]), int(now - begin > 60 * limit))
+            decay = min(AVERAGE, (1 + step) / (10 + step))
+            self.updater.update(learning_rate(float(counters[3]), now - begin, options), decay)
+            if self.rank == 0 and (step + 1) % 50 == 0:
+                self.report(step + 1, used - shown[1], now - shown[0])
+                counters[1] += options.processes * (used - shown[1])
+                shown = (now, used)
+            if self.rank == 0 and (now - saved > SAVE_SECONDS or self.stop[0]):
+                self.save()
+                saved = now
+
+    def report(self, step: int, samples: int, seconds: float) -> None:
+        """One line of the log."""
+        losses = " ".join(f"{sum(x) / len(x):.3f}" if x else "-" for x in self.losses)
+        self.losses = [[] for _ in self.losses]
+        speed = self.options.processes * samples / seconds
+        minutes = float(self.flat.counters[2]) / 60
+        total = int(self.flat.counters[1]) + self.options.processes * samples
+        print(f"step {step} min {minutes:.1f} samples {total} loss {losses} {speed:.0f}/s pool {self.pool.count}", flush=True)
+        self.set_demand()
+
+    def save(self) -> None:
+        """Writes the checkpoint, then puts it into place."""
+        path = checkpoint_path(self.options)
+        torch.save(self.flat.checkpoint(), path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+
+
+def checkpoint_path(options: Options) -> Path:
+    """The checkpoint of a run."""
+    return options.work / f"{options.name}.pt"
+
+
+def work(rank: int, shape: Shape, flat: Flat, barrier, stop: Tensor, options: Options) -> None:
+    """Entry of a process; a failure releases the others from their barrier."""
+    signal.signal(signal.SIGTERM, lambda *_: stop.fill_(1))
+    signal.signal(signal.SIGINT, lambda *_: stop.fill_(1))
+    try:
+        Worker(rank, shape, flat, barrier, stop, options).run()
+    except BaseException:
+        barrier.abort()
+        raise
+
+
+def train(options: Options) -> None:
+    """Starts the processes and waits for them."""
+    options.work.mkdir(parents=True, exist_ok=True)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    shape = Shape.of_folder(options.model)
+    modules = build(shape, options.seed)
+    flat = Flat(modules, shape.width, options.processes)
+    if checkpoint_path(options).exists():
+        flat.resume(torch.load(checkpoint_path(options), mmap=True))
+    elif options.source:
+        flat.load(read_folder(options.source, shape))
+    context = torch.multiprocessing.get_context("spawn")
+    barrier, stop = context.Barrier(options.processes), torch.zeros(1, dtype=torch.int32).share_memory_()
+    arguments = (shape, flat, barrier, stop, options)
+    processes = [context.Process(target=work, args=(rank, *arguments)) for rank in range(options.processes)]
+    for process in processes:
+        process.start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.fill_(1))
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
+        raise SystemExit("a training process failed")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=Path("models/demo"), help="folder with VAE and tokenizers")
+    parser.add_argument("--work", type=Path, default=Path(".cache/train-runs"), help="folder of logs and checkpoints")
+    parser.add_argument("--name", default="flow", help="name of the checkpoint")
+    parser.add_argument("--from", type=Path, dest="source", help="start from the weights of an exported folder")
+    parser.add_argument("--minutes", type=float, default=110, help="length of this run")
+    parser.add_argument("--decay-minutes", type=float, default=0, help="instead: let the rate fall for so long")
+    parser.add_argument("--tokens", type=int, default=2400, help="tokens of a batch")
+    parser.add_argument("--kept", type=int, default=40, help=f"tokens kept of each picture, at most {TARGET_TOKENS}")
+    parser.add_argument("--reuse", type=float, default=8, help="how often a sample is used")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--kinds", type=Path, help="JSON file with weights of kinds of edits, read while training")
+    parser.add_argument("--no-compile", dest="compile", action="store_false")
+    train(Options(**vars(parser.parse_args())))
+
+
+if __name__ == "__main__":
+    main()
