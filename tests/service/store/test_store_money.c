@@ -14,6 +14,7 @@ typedef struct crowd {
     store_fixture *f;
     pthread_barrier_t begin;
     int64_t key;
+    char value[64]; /* of the key */
     char ids[JOBS][33];
 } crowd;
 
@@ -172,6 +173,46 @@ static void changes_that_arrive_together_share_a_transaction(void **state)
     assert_int_equal(atomic_load(&f->store->writer.commits) - commits, 1);
 }
 
+/* Half of the threads spend, the others look at the same key and its history. */
+static void *spend_or_look(void *argument)
+{
+    member *self = argument;
+    kx_store *store = self->crowd->f->store;
+    kx_arena arena = {0};
+    pthread_barrier_wait(&self->crowd->begin);
+    for (size_t i = 0; i < JOBS && self->problem == NULL; i++) {
+        kx_error err = {0};
+        kx_submit submit = store_fixture_submit_of(self->crowd->key, "");
+        kx_submit_outcome outcome;
+        kx_key key;
+        kx_prediction p;
+        char id[33];
+        bool found = false;
+        kx_status status;
+        if (self->number % 2 == 0) {
+            status = kx_store_submit(store, &submit, id, &outcome, &err);
+            if (status == KX_OK) status = kx_store_prediction_get(store, id, &arena, &p, &found, &err);
+        } else {
+            status = kx_store_key_find(store, self->crowd->value, &arena, &key, &found, &err);
+            if (found && (key.balance_micro < 0 || key.balance_micro % 30000 != 0))
+                self->problem = "a half balance";
+        }
+        if (status != KX_OK || !found) self->problem = "a call failed, or did not find";
+    }
+    kx_arena_free(&arena);
+    return NULL;
+}
+
+static void reading_goes_on_beside_changes(void **state)
+{
+    store_fixture *f = *state;
+    crowd all = {.f = f};
+    size_t none;
+    all.key = store_fixture_key(f, "a", THREADS * JOBS * 30000, all.value);
+    run_crowd(&all, spend_or_look, &none);
+    assert_int_equal(store_fixture_balance(f, all.key), THREADS / 2 * JOBS * 30000);
+}
+
 static kx_status fail_after_a_change(kx_store *store, kx_db *db, void *argument, kx_error *err)
 {
     kx_status status = KX_OK;
@@ -294,6 +335,7 @@ int main(void)
         STORE_TEST(money_moves_once_however_many_end_a_job),
         STORE_TEST(the_last_dollar_is_spent_once),
         STORE_TEST(changes_that_arrive_together_share_a_transaction),
+        STORE_TEST(reading_goes_on_beside_changes),
         STORE_TEST(a_change_that_fails_leaves_nothing),
         STORE_TEST(the_ledger_tells_every_move),
         STORE_TEST(usage_is_summed_by_model_and_day),
