@@ -69,9 +69,6 @@ static kx_status make_first_key(kx_service *service, kx_service_start *start, kx
                           .balance_micro = service->settings.initial_balance_micro};
     kx_status status = kx_store_key_create(service->store, &first, service->settings.admin_key,
                                            start->first_key, &arena, &made, err);
-    /* Without a link one signs in with the key itself. */
-    kx_error no_link = {0};
-    if (status == KX_OK) (void)kx_api_offer_signin(service->api, start->first_key, start->signin, &no_link);
     kx_arena_free(&arena);
     if (status == KX_OK) status = kx_api_offer_signin(service->api, start->first_key, start->signin, err);
     return status;
