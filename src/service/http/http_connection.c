@@ -196,7 +196,7 @@ static bool has_unread_body(const kx_exchange *exchange)
 }
 
 /* Turns the exchange's answer into the connection's next state. */
-static void answer(kx_conn *conn)
+void kx_conn_answer(kx_conn *conn)
 {
     kx_exchange *exchange = conn->exchange;
     kx_answer *said = &exchange->answer;
@@ -211,7 +211,7 @@ static void answer(kx_conn *conn)
         kx_wait_park(exchange);
         return;
     }
-    if (has_unread_body(exchange)) conn->close_after = true;
+    if (has_unread_body(exchange) || conn->http->is_stopping) conn->close_after = true;
     bool good = said->kind != KX_ANSWER_STREAM || !said->head_is_out ? kx_conn_render(conn) : true;
     if (said->kind == KX_ANSWER_STREAM) {
         if (said->head_is_out) good = kx_conn_render_events(conn, &said->payload, said->stream_ends);
@@ -246,7 +246,7 @@ static bool push(kx_conn *conn)
 
 /* ---- Reading ---- */
 
-static void refuse_now(kx_conn *conn, const kx_refusal *refusal)
+void kx_conn_refuse_now(kx_conn *conn, const kx_refusal *refusal)
 {
     conn->close_after = true;
     if (conn->exchange == NULL) conn->exchange = kx_exchange_open(conn->http, conn);
@@ -255,16 +255,16 @@ static void refuse_now(kx_conn *conn, const kx_refusal *refusal)
         return;
     }
     kx_answer_refusal(conn->exchange, refusal);
-    answer(conn);
+    kx_conn_answer(conn);
 }
 
 void kx_conn_refuse(kx_conn *conn, const kx_refusal *refusal)
 {
-    refuse_now(conn, refusal);
+    kx_conn_refuse_now(conn, refusal);
     advance(conn);
 }
 
-static void drop_taken(kx_conn *conn)
+void kx_conn_drop_taken(kx_conn *conn)
 {
     if (conn->in_at < conn->in.size) {
         memmove(conn->in.data, conn->in.data + conn->in_at, conn->in.size - conn->in_at);
@@ -283,40 +283,18 @@ static void hand_over(kx_conn *conn, void (*job)(kx_exchange *exchange))
     kx_conn_arm(conn);
 }
 
-static void dispatch(kx_conn *conn)
+void kx_conn_dispatch(kx_conn *conn)
 {
     kx_exchange *exchange = conn->exchange;
-    drop_taken(conn);
+    kx_conn_drop_taken(conn);
     if (exchange->sink != NULL) {
         hand_over(conn, kx_sink_job);
     } else if (exchange->match.route->is_quick) {
         kx_request_handle(exchange);
-        answer(conn);
+        kx_conn_answer(conn);
     } else {
         hand_over(conn, kx_request_handle);
     }
-}
-
-/* One second more for each 64 KiB, announced or arrived. */
-static void set_body_deadline(kx_conn *conn)
-{
-    const kx_exchange *exchange = conn->exchange;
-    uint64_t bytes =
-        exchange->head.length > exchange->body_bytes ? exchange->head.length : exchange->body_bytes;
-    kx_conn_set_deadline(conn, conn->body_began_ms + seconds_ms(conn->http->parts.settings->body_timeout_s) +
-                                   (int64_t)(bytes / 65536) * 1000);
-}
-
-static void begin_body(kx_conn *conn)
-{
-    kx_exchange *exchange = conn->exchange;
-    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    conn->state = KX_CONN_BODY;
-    conn->body_began_ms = kx_clock_monotonic_ms();
-    set_body_deadline(conn);
-    /* 25 bytes always fit: everything sent before has left the connection's buffer. */
-    if (exchange->head.expects_continue && conn->in_at == conn->in.size)
-        (void)!send(conn->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static void begin_request(kx_conn *conn, size_t head_bytes)
@@ -332,13 +310,13 @@ static void begin_request(kx_conn *conn, size_t head_bytes)
     conn->in_at += head_bytes;
     conn->is_fresh = false;
     if (!good) {
-        drop_taken(conn);
-        answer(conn);
+        kx_conn_drop_taken(conn);
+        kx_conn_answer(conn);
     } else if (kx_request_has_body(conn->exchange)) {
-        begin_body(conn);
+        kx_body_begin(conn);
     } else {
         conn->exchange->body_is_whole = true;
-        dispatch(conn);
+        kx_conn_dispatch(conn);
     }
 }
 
@@ -346,11 +324,11 @@ static bool take_head(kx_conn *conn)
 {
     kx_refusal refusal;
     size_t end = 0;
-    if (conn->in_at > 0) drop_taken(conn);
+    if (conn->in_at > 0) kx_conn_drop_taken(conn);
     if (conn->in.size >= 2 && conn->scanned == 0 && memcmp(conn->in.data, "\r\n", 2) == 0 &&
         !conn->head_began) {
         conn->in_at = 2; /* one empty line in front is put up with */
-        drop_taken(conn);
+        kx_conn_drop_taken(conn);
         conn->head_began = true;
     }
     bool is_lone_cr = conn->in.size == 1 && conn->in.data[0] == '\r';
@@ -369,79 +347,12 @@ static bool take_head(kx_conn *conn)
         kx_conn_arm(conn);
         return false;
     case KX_HEAD_BROKEN:
-        refuse_now(conn, &refusal);
+        kx_conn_refuse_now(conn, &refusal);
         return true;
     case KX_HEAD_WHOLE:
         begin_request(conn, end);
         return true;
     }
-    return false;
-}
-
-/* A piece of the body: kept, or for routes without one thrown away. False: it has been refused. */
-static bool keep_piece(kx_conn *conn, const uint8_t *data, size_t bytes)
-{
-    static const kx_refusal no_memory = {503, "out of memory"};
-    kx_exchange *exchange = conn->exchange;
-    kx_error err = {0};
-    exchange->body_bytes += bytes;
-    if (exchange->body_bytes > exchange->body_cap) {
-        conn->close_after = true;
-        kx_answer_error(exchange, 413, "the body is larger than %llu bytes, the limit here",
-                        (unsigned long long)exchange->body_cap);
-        answer(conn);
-        return false;
-    }
-    if (exchange->match.route->body == KX_BODY_NONE) return true;
-    if (kx_bytes_append(&exchange->body, data, bytes, &err) == KX_OK) return true;
-    refuse_now(conn, &no_memory);
-    return false;
-}
-
-static bool take_plain(kx_conn *conn)
-{
-    kx_exchange *exchange = conn->exchange;
-    uint64_t left = exchange->head.length - exchange->body_bytes;
-    size_t here = conn->in.size - conn->in_at;
-    if (here > left) here = (size_t)left;
-    const uint8_t *data = conn->in.data + conn->in_at;
-    conn->in_at += here;
-    if (!keep_piece(conn, data, here)) return false;
-    exchange->body_is_whole = exchange->body_bytes == exchange->head.length;
-    return true;
-}
-
-static bool take_chunks(kx_conn *conn)
-{
-    static const kx_refusal broken = {400, "the chunked coding of the body is broken"};
-    kx_exchange *exchange = conn->exchange;
-    while (conn->in_at < conn->in.size && exchange->chunks.state != KX_CHUNKS_DONE) {
-        const uint8_t *data;
-        size_t bytes;
-        conn->in_at += kx_chunks_take(&exchange->chunks, conn->in.data + conn->in_at,
-                                      conn->in.size - conn->in_at, &data, &bytes);
-        if (exchange->chunks.state == KX_CHUNKS_BROKEN) {
-            refuse_now(conn, &broken);
-            return false;
-        }
-        if (bytes > 0 && !keep_piece(conn, data, bytes)) return false;
-    }
-    exchange->body_is_whole = exchange->chunks.state == KX_CHUNKS_DONE;
-    set_body_deadline(conn);
-    return true;
-}
-
-static bool take_body(kx_conn *conn)
-{
-    kx_exchange *exchange = conn->exchange;
-    if (!(exchange->head.is_chunked ? take_chunks(conn) : take_plain(conn))) return true;
-    drop_taken(conn);
-    bool piece_is_full = exchange->sink != NULL && exchange->body.size >= KX_HTTP_SINK_BYTES;
-    if (exchange->body_is_whole || piece_is_full) {
-        dispatch(conn);
-        return true;
-    }
-    kx_conn_arm(conn);
     return false;
 }
 
@@ -453,7 +364,7 @@ static void advance(kx_conn *conn)
             goes_on = take_head(conn);
             break;
         case KX_CONN_BODY:
-            goes_on = take_body(conn);
+            goes_on = kx_body_take(conn);
             break;
         case KX_CONN_WRITE:
             goes_on = push(conn);
@@ -551,11 +462,11 @@ static void on_time_up(kx_conn *conn)
     switch (conn->state) {
     case KX_CONN_HEAD:
         if (conn->in.size == 0) break;
-        refuse_now(conn, &slow_head);
+        kx_conn_refuse_now(conn, &slow_head);
         advance(conn);
         return;
     case KX_CONN_BODY:
-        refuse_now(conn, &slow_body);
+        kx_conn_refuse_now(conn, &slow_body);
         advance(conn);
         return;
     case KX_CONN_PARKED:
@@ -594,9 +505,9 @@ void kx_conn_return(kx_exchange *exchange)
             kx_conn_close(conn);
             return;
         }
-        set_body_deadline(conn);
+        kx_body_set_deadline(conn);
     } else {
-        answer(conn);
+        kx_conn_answer(conn);
     }
     advance(conn);
 }

@@ -33,6 +33,7 @@ kx_exchange *kx_exchange_open(kx_http *http, kx_conn *conn)
 void kx_exchange_free(kx_exchange *exchange)
 {
     if (exchange == NULL) return;
+    atomic_fetch_sub(&exchange->http->held_bytes, exchange->held_bytes);
     kx_sink_close(exchange->sink);
     json_decref(exchange->json);
     kx_bytes_free(&exchange->body);

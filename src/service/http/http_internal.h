@@ -27,6 +27,7 @@ enum {
     KX_HTTP_LINGER_MS = 2000,
     KX_HTTP_COMMENT_MS = 15000,
     KX_HTTP_CONFIRM_MS = 2000,
+    KX_HTTP_BODIES_BYTES_MAX = 1 << 30, /* bodies in memory, of all connections */
     KX_HTTP_JSON_DEPTH = 64,
     KX_HTTP_JSON_VALUES = 20000,
 };
@@ -110,6 +111,7 @@ struct kx_exchange {
     uint64_t body_cap, body_bytes; /* seen */
     bool body_is_whole;
     kx_bytes body;
+    uint64_t held_bytes; /* counted for it */
     json_t *json;
     kx_sink *sink;
     kx_upload uploads[KX_HTTP_UPLOADS_MAX];
@@ -178,6 +180,7 @@ struct kx_http {
     bool work_ends;
 
     _Atomic uint64_t notified;
+    _Atomic uint64_t held_bytes; /* of bodies, by the room that they take */
     _Atomic uint64_t topic_notified[KX_HTTP_TOPIC_SLOTS];
 
     /* The moving thread's own. */
@@ -210,6 +213,17 @@ void kx_conn_close(kx_conn *conn);
 void kx_conn_free(kx_conn *conn);
 void kx_conn_set_deadline(kx_conn *conn, int64_t at_ms); /* 0: none */
 void kx_conn_arm(kx_conn *conn);
+
+/* Steps that the files of the connection share; an advance follows. */
+void kx_conn_answer(kx_conn *conn); /* turns the exchange's answer into the connection's next state */
+void kx_conn_refuse_now(kx_conn *conn, const kx_refusal *refusal);
+void kx_conn_dispatch(kx_conn *conn);   /* to the handler, or to the blob store */
+void kx_conn_drop_taken(kx_conn *conn); /* input that is used up */
+
+/* ---- http_body.c: on the moving thread ---- */
+void kx_body_begin(kx_conn *conn);
+bool kx_body_take(kx_conn *conn); /* false: it waits for more */
+void kx_body_set_deadline(kx_conn *conn);
 
 /* ---- http_send.c: on the moving thread ---- */
 typedef enum kx_send { KX_SEND_ALL = 0, KX_SEND_MORE, KX_SEND_FAILED } kx_send;

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +51,10 @@ static void write_all(kx_http_log *log, const kx_bytes *lines)
 static void *writer(void *argument)
 {
     kx_http_log *log = argument;
+    /* A reader that has left is an error of one write, not the end of the program. */
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
     kx_bytes lines = {.cap = PENDING_BYTES_MAX};
     pthread_mutex_lock(&log->lock);
     for (;;) {

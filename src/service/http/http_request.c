@@ -121,6 +121,15 @@ static bool find_key(kx_exchange *exchange, bool *found)
     return true;
 }
 
+/* This machine asking under an address of its own: no page whose name was turned to 127.0.0.1. */
+static bool is_local(const kx_exchange *exchange)
+{
+    const char *host = exchange->head.host;
+    bool is_number = host[0] == '\0' || host[0] == '[' || (host[0] >= '0' && host[0] <= '9');
+    return !exchange->is_proxied && kx_address_is_loopback(&exchange->conn->peer) &&
+           (is_number || strcmp(host, "localhost") == 0 || strncmp(host, "localhost:", 10) == 0);
+}
+
 static bool check_access(kx_exchange *exchange)
 {
     static const kx_role needed[] = {
@@ -133,8 +142,7 @@ static bool check_access(kx_exchange *exchange)
     bool found;
     if (!find_key(exchange, &found)) return false;
     if (access == KX_ACCESS_PUBLIC) return true;
-    if (access == KX_ACCESS_METRICS && !exchange->is_proxied && kx_address_is_loopback(&exchange->conn->peer))
-        return true;
+    if (access == KX_ACCESS_METRICS && is_local(exchange)) return true;
     if (!found) {
         kx_answer_header(exchange, "WWW-Authenticate", "Bearer");
         return refuse(exchange, 401, "Invalid API key");

@@ -269,9 +269,13 @@ static void checks_keys(void **state)
 static void shows_metrics_to_this_machine_alone(void **state)
 {
     (void)state;
-    ask_field(GET("/metrics"), "path", "/metrics");
+    ask_field("GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:80\r\n\r\n", "path", "/metrics");
+    ask_field("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", "path", "/metrics");
+    char *renamed = client_ask(&server, GET("/metrics"));
+    assert_error(renamed, 401);
+    free(renamed);
     char *answer =
-        client_ask(&server, "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n");
+        client_ask(&server, "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n");
     assert_error(answer, 401);
     free(answer);
 }
