@@ -70,7 +70,6 @@ static kx_status make_first_key(kx_service *service, kx_service_start *start, kx
     kx_status status = kx_store_key_create(service->store, &first, service->settings.admin_key,
                                            start->first_key, &arena, &made, err);
     kx_arena_free(&arena);
-    if (status == KX_OK) status = kx_api_offer_signin(service->api, start->first_key, start->signin, err);
     return status;
 }
 

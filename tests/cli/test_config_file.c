@@ -10,7 +10,8 @@
 
 static kx_status apply(kx_cli_arguments *arguments, const char *text, kx_error *err)
 {
-    *arguments = (kx_cli_arguments){.command = kx_cli_find_command("serve"), .settings = kx_settings_default()};
+    *arguments =
+        (kx_cli_arguments){.command = kx_cli_find_command("serve"), .settings = kx_settings_default()};
     size_t bytes = strlen(text);
     char *exact = malloc(bytes + (bytes == 0)); /* a read behind the end is seen */
     assert_non_null(exact);
@@ -46,8 +47,7 @@ static void a_line_is_a_name_and_a_value(void **state)
     for (size_t i = 0; i < sizeof good_texts / sizeof good_texts[0]; i++) {
         kx_error err = {0};
         kx_cli_arguments arguments;
-        if (apply(&arguments, good_texts[i].text, &err) != KX_OK)
-            fail_msg("case %zu: %s", i, err.message);
+        if (apply(&arguments, good_texts[i].text, &err) != KX_OK) fail_msg("case %zu: %s", i, err.message);
         assert_string_equal(arguments.settings.listen, good_texts[i].listen);
         kx_cli_arguments_free(&arguments);
     }
@@ -207,7 +207,8 @@ static void a_file_that_is_named_must_be_there(void **state)
     (void)state;
     kx_error err = {0};
     kx_cli_arguments arguments;
-    assert_int_equal(parse(&arguments, (char *[]){"serve", "--config", "/nowhere.ini"}, 3, &err), KX_ERR_INPUT);
+    assert_int_equal(parse(&arguments, (char *[]){"serve", "--config", "/nowhere.ini"}, 3, &err),
+                     KX_ERR_INPUT);
     assert_non_null(strstr(err.message, "/nowhere.ini"));
     kx_cli_arguments_free(&arguments);
 }

@@ -1,5 +1,5 @@
-/* The table of settings: every field of kx_settings can be set by a flag, by the environment and by the file, each
- * wins over the next, and what is printed is read back. */
+/* The table of settings: every field of kx_settings can be set by a flag, by the environment and by the file,
+ * each wins over the next, and what is printed is read back. */
 #include "test_support.h"
 
 #include "cli/cli_config.h"
@@ -96,14 +96,14 @@ static void every_field_is_reached_from_everywhere(void **state)
         value_after(option, NULL, NULL, NULL, standard, sizeof standard);
         const char *const cases[][4] = {
             /* flag, environment, file, what counts */
-            {flag, NULL, NULL, flag},        {NULL, environment, NULL, environment},
-            {NULL, NULL, file, file},        {flag, environment, file, flag},
-            {NULL, environment, file, environment}, {flag, NULL, file, flag},
+            {flag, NULL, NULL, flag},        {NULL, environment, NULL, environment}, {NULL, NULL, file, file},
+            {flag, environment, file, flag}, {NULL, environment, file, environment}, {flag, NULL, file, flag},
         };
         for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
             value_after(option, cases[k][0], cases[k][1], cases[k][2], found, sizeof found);
             if (strcmp(found, cases[k][3]) != 0)
-                fail_msg("--%s, case %zu: '%s' is found, '%s' is expected", option->name, k, found, cases[k][3]);
+                fail_msg("--%s, case %zu: '%s' is found, '%s' is expected", option->name, k, found,
+                         cases[k][3]);
             if (strcmp(found, standard) == 0) fail_msg("--%s: the sample is the default", option->name);
         }
     }
@@ -133,9 +133,21 @@ static void a_printed_configuration_is_read_back(void **state)
     kx_cli_arguments arguments, again;
     char path[2048], a[256], b[256];
     snprintf(path, sizeof path, "%s/printed.ini", test_temporary_folder());
-    char *argv[] = {"kontext",   "serve",          "--data",          "/tmp/a \"b\" \\ c", "--max-body=3M",
-                    "--retention", "36h",          "--price-multi",   "0.05",              "--log-prompts",
-                    "--webhook-backoff", "1,2",    "--sync-window",   "1500ms",            "--listen=[::1]:0"};
+    char *argv[] = {"kontext",
+                    "serve",
+                    "--data",
+                    "/tmp/a \"b\" \\ c",
+                    "--max-body=3M",
+                    "--retention",
+                    "36h",
+                    "--price-multi",
+                    "0.05",
+                    "--log-prompts",
+                    "--webhook-backoff",
+                    "1,2",
+                    "--sync-window",
+                    "1500ms",
+                    "--listen=[::1]:0"};
     assert_ok(kx_cli_parse(&arguments, sizeof argv / sizeof argv[0], argv, &err));
     FILE *file = fopen(path, "w");
     assert_non_null(file);
@@ -268,10 +280,8 @@ static void the_help_names_every_option_and_default(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_field_is_reached_from_everywhere),
-        cmocka_unit_test(gaps_are_few),
-        cmocka_unit_test(a_printed_configuration_is_read_back),
-        cmocka_unit_test(values_have_units),
+        cmocka_unit_test(every_field_is_reached_from_everywhere),  cmocka_unit_test(gaps_are_few),
+        cmocka_unit_test(a_printed_configuration_is_read_back),    cmocka_unit_test(values_have_units),
         cmocka_unit_test(the_help_names_every_option_and_default),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
