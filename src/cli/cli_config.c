@@ -187,6 +187,7 @@ kx_status kx_cli_config_apply(kx_cli_arguments *arguments, const char *text, siz
 {
     kx_status status = KX_OK;
     config_reader reader = {.arguments = arguments, .path = path};
+    if (bytes == 0) return KX_OK; /* of an empty file there is no address */
     const char *at = text, *end = text + bytes;
     for (size_t number = 1; at < end; number++) {
         const char *line_end = memchr(at, '\n', (size_t)(end - at));
