@@ -115,6 +115,7 @@ test('a run shows progress and a preview, and stops when told', async (page) => 
   await page.waitForSelector('.job.processing');
   await page.waitForSelector('.job .preview img', { timeout: 40000 });
   must(/step \d+ of 200/.test(await page.textContent('.job .jobprogress')), 'no step is shown');
+  await page.evaluate(() => scrollTo(0, 0));
   await shot(page, 'running-1280-light');
   await page.click('.job .button:has-text("Stop")');
   await page.waitForSelector('.job.cancelled');
@@ -144,7 +145,7 @@ test('a killed and restarted server goes on where it was, and so does the page',
 }, { expectErrors: true });
 
 test('no credit is told beside the button', async (page) => {
-  const key = /\bkx_[0-9a-f]{40}\b/.exec(server.keyCommand('create', '--name', `poor-${Date.now()}`, '--balance', '0'))[0];
+  const key = /\bkx_[0-9a-f]{40}\b/.exec(server.keyCommand('create', `poor-${Date.now()}`, '--balance', '0'))[0];
   const poor = await openPage(page.context().browser(), server, { key, expectErrors: true });
   await write(poor, 'Anything');
   await poor.click('.run');
@@ -320,7 +321,7 @@ for (const scheme of ['light', 'dark']) {
       await page.keyboard.press('Escape');
       for (const route of ['history', 'keys', 'status']) {
         await page.click(`.navlink[data-route=${route}]`);
-        await page.waitForSelector(route === 'history' ? '.past' : route === 'keys' ? '.chartbar' : '.chartline[d]');
+        await page.waitForSelector(route === 'history' ? '.past' : route === 'keys' ? '.chartbar' : '.chartline[d]', { state: 'attached' });
         await check(route);
         await shot(page, `${route}-${width}-${scheme}`);
       }

@@ -103,7 +103,7 @@ function drawSignIn(problem) {
   } }, h('img', { src: 'web/icon.svg', alt: '', width: 56, height: 56 }), h('h1', {}, t('signin.title')), h('p', {}, t('signin.text')),
   h('div', { class: 'field' }, h('label', { class: 'label', for: 'key' }, t('signin.key')), input, error),
   h('button', { type: 'submit', class: 'button primary' }, icon('key'), t('signin.enter')),
-  h('p', { class: 'hint' }, t('signin.where')), h('pre', { class: 'code' }, 'kontext key create --name me')));
+  h('p', { class: 'hint' }, t('signin.where')), h('pre', { class: 'code' }, 'kontext key create me')));
   document.title = `${t('signin.enter')} · kontext`;
   input.focus();
 }
