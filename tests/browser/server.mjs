@@ -22,6 +22,8 @@ export class Server {
     server.port = await freePort();
     server.url = `http://127.0.0.1:${server.port}`;
     await server.run();
+    // The key is told last, a moment after the service is ready.
+    for (let tries = 0; tries < 200 && !/#signin=[0-9a-f]{32}/.test(server.output.join('')); tries += 1) await new Promise((resolve) => { setTimeout(resolve, 20); });
     const words = server.output.join('');
     server.key = /\bkx_[0-9a-f]{40}\b/.exec(words)[0];
     server.signin = /\S+#signin=[0-9a-f]+/.exec(words)[0];
