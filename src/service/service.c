@@ -70,7 +70,7 @@ static kx_status make_first_key(kx_service *service, kx_service_start *start, kx
     kx_status status = kx_store_key_create(service->store, &first, service->settings.admin_key,
                                            start->first_key, &arena, &made, err);
     kx_arena_free(&arena);
-    return status;
+    return status == KX_OK ? kx_api_offer_signin(service->api, start->first_key, start->signin, err) : status;
 }
 
 static kx_status open_records(kx_service *service, kx_error *err)
