@@ -1,8 +1,7 @@
-"""Trains the autoencoder and writes it as a diffusers `vae` folder.
+"""Trains the autoencoder.
 
-    python -m train.demo.vae train --steps 5000      # resumes from the checkpoint in the working folder
-    python -m train.demo.vae export OUT              # writes OUT/config.json and OUT/diffusion_pytorch_model.safetensors
-    python -m train.demo.vae evaluate VAE            # PSNR and the judge on held-out pictures, weights rounded to BF16
+    python -m train.demo.vae train --steps 5000      # resumes from the checkpoint in the working folder; see --work
+    python -m train.demo.vae decoder --steps 4000    # then the decoder alone: latents stay what they are
 
 The loss is mean absolute error, squared error and the absolute error of the horizontal and vertical differences (which
 keeps outlines sharp), and a little KL on a sampled posterior, so that the decoder tolerates small errors in latents. The
@@ -14,9 +13,8 @@ with its share of the batch, and gradients are averaged: one thread each wastes 
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +22,6 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from diffusers import AutoencoderKL
-from safetensors.torch import save_file
 
 from .draw import draw
 from .muon import Muon
@@ -52,7 +49,20 @@ MUON_LR = 0.02
 ADAM_LR = 2e-3
 FLAT_SHARE = 0.5  # of the steps at the full learning rate; then it falls in a line
 LAST_LR = 0.02  # of the full rate
+DECODER_RATE = 0.4  # of the full rate, when the decoder alone goes on
 KL_WEIGHT = 1e-3
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train."""
+
+    work: Path
+    steps: int
+    batch: int = 4
+    seed: int = 1
+    workers: int = 2
+    decoder_only: bool = False
 
 
 def build() -> AutoencoderKL:
@@ -128,7 +138,8 @@ def _split(model: AutoencoderKL) -> tuple[list[torch.nn.Parameter], list[torch.n
     matrices, rest = [], []
     for name, p in model.named_parameters():
         ends = name.startswith(("encoder.conv_in", "decoder.conv_out"))
-        (matrices if p.ndim == 4 and not ends else rest).append(p)
+        if p.requires_grad:
+            (matrices if p.ndim == 4 and not ends else rest).append(p)
     return matrices, rest
 
 
@@ -149,18 +160,23 @@ def _average_gradients(parameters: list[torch.nn.Parameter], workers: int) -> No
         p.grad.copy_(part.view_as(p))
 
 
-def _work(rank: int, workers: int, work: Path, steps: int, batch: int, seed: int) -> None:
+def _work(rank: int, options: Options) -> None:
     """One worker of `train`; worker 0 reports and saves."""
     torch.set_num_threads(1)
-    torch.manual_seed(seed)
+    torch.manual_seed(options.seed)
+    work, steps, workers = options.work, options.steps, options.workers
     if workers > 1:
-        dist.init_process_group("gloo", init_method=f"file://{(work / 'meeting').resolve()}", rank=rank, world_size=workers)
-    path = work / "vae.pt"
+        meeting = f"file://{(work / 'meeting').resolve()}"
+        dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=workers)
     model = build()
+    path = work / ("vae-decoder.pt" if options.decoder_only else "vae.pt")
+    if options.decoder_only:
+        model.load_state_dict(torch.load(work / "vae.pt")["ema"])
+        model.encoder.requires_grad_(False)
     ema = {k: v.clone() for k, v in model.state_dict().items()}
     matrices, rest = _split(model)
-    muon = Muon(matrices, lr=MUON_LR)
-    adam = torch.optim.AdamW(rest, lr=ADAM_LR, betas=(0.9, 0.99), weight_decay=0.0)
+    muon = Muon(matrices)
+    adam = torch.optim.AdamW(rest, betas=(0.9, 0.99), weight_decay=0.0)
     step, minutes = 0, 0.0
     if path.exists():
         saved = torch.load(path)
@@ -169,17 +185,18 @@ def _work(rank: int, workers: int, work: Path, steps: int, batch: int, seed: int
         muon.load_state_dict(saved["muon"])
         adam.load_state_dict(saved["adam"])
         step, minutes = saved["step"], saved["minutes"]
+    full = DECODER_RATE if options.decoder_only else 1.0
     start, shown, squared_sum = time.monotonic(), step, 0.0
     while step < steps:
-        rng = np.random.default_rng((seed, step, rank))
-        x = to_tensor([draw(training_scene(rng)) for _ in range(batch // workers)])
+        rng = np.random.default_rng((options.seed + 100 * options.decoder_only, step, rank))
+        x = to_tensor([draw(training_scene(rng)) for _ in range(options.batch // workers)])
         loss, squared = _loss(model, x, torch.Generator().manual_seed(int(rng.integers(1 << 60))))
         muon.zero_grad()
         adam.zero_grad()
         loss.backward()
         _average_gradients(matrices + rest, workers)
         torch.nn.utils.clip_grad_norm_(rest, 1.0)
-        rate = _rate(step, steps)
+        rate = full * _rate(step, steps)
         muon.param_groups[0]["lr"], adam.param_groups[0]["lr"] = MUON_LR * rate, ADAM_LR * rate
         muon.step()
         adam.step()
@@ -202,25 +219,24 @@ def _work(rank: int, workers: int, work: Path, steps: int, batch: int, seed: int
             path.with_suffix(".part").replace(path)
 
 
-def train(work: Path, steps: int, batch: int, seed: int, workers: int) -> None:
+def train(options: Options) -> None:
     """Trains to `steps`, from the checkpoint if there is one."""
-    work.mkdir(parents=True, exist_ok=True)
-    (work / "meeting").unlink(missing_ok=True)
-    mp.spawn(_work, (workers, work, steps, batch, seed), nprocs=workers)
+    options.work.mkdir(parents=True, exist_ok=True)
+    (options.work / "meeting").unlink(missing_ok=True)
+    mp.spawn(_work, (options,), nprocs=options.workers)
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path(".cache/train-runs"), help="folder of the checkpoint")
-    commands = parser.add_subparsers(dest="command", required=True)
-    training = commands.add_parser("train")
-    training.add_argument("--steps", type=int, default=5000)
-    training.add_argument("--batch", type=int, default=4)
-    training.add_argument("--seed", type=int, default=1)
-    training.add_argument("--workers", type=int, default=2)
+    parser.add_argument("command", choices=["train", "decoder"])
+    parser.add_argument("--work", type=Path, default=Path(".cache/train-runs"), help="folder of the checkpoints")
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    train(args.work, args.steps, args.batch, args.seed, args.workers)
+    train(Options(args.work, args.steps, args.batch, args.seed, args.workers, args.command == "decoder"))
 
 
 if __name__ == "__main__":
