@@ -40,7 +40,7 @@ check "is healthy" answers 200 /healthz
 check "serves the page" answers 200 /
 check "takes the key" answers 200 /api/v3/balance "$key"
 check "takes no other" answers 401 /api/v3/balance kx_0000000000000000000000000000000000000000
-check "a second server on the same data is refused" ends 6 "." serve --data "$data" --listen 127.0.0.1:0
+check "a second server on the same data is refused" ends 6 "another server" serve --data "$data" --listen 127.0.0.1:0
 other=$("$kontext" key create other --data "$data" 2>/dev/null)
 seen() {
     tries=0
