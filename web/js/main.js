@@ -48,7 +48,7 @@ const ROUTES = { '': 'play', history: 'history', keys: 'keys', status: 'status' 
 function currentRoute() { return ROUTES[location.hash.replace(/^#\/?/, '').split('?')[0]] ?? 'play'; }
 
 function drawBar() {
-  const link = (name, route, iconName) => h('a', { href: `#/${route}`, class: 'navlink', data: { route: name } }, icon(iconName, 18), h('span', {}, t(`nav.${name}`)));
+  const link = (name, route, iconName) => h('a', { href: `#/${route}`, class: 'navlink', 'aria-label': t(`nav.${name}`), data: { route: name } }, icon(iconName, 18), h('span', {}, t(`nav.${name}`)));
   const isIn = Boolean(facts);
   replace(document.getElementById('bar'),
     h('a', { class: 'brand', href: '#/', 'aria-label': 'kontext' }, h('img', { src: 'web/icon.svg', alt: '', width: 28, height: 28 }), h('span', {}, 'kontext')),
