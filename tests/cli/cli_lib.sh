@@ -2,8 +2,11 @@
 set -u
 for name in $(env | sed -n 's/^\(KONTEXT_[A-Z_]*\)=.*/\1/p'); do unset "$name"; done
 unset XDG_DATA_HOME NOTIFY_SOCKET WATCHDOG_USEC
-kontext=$1
 work=$(mktemp -d "${TMPDIR:-/tmp}/kontext-cli-XXXXXX")
+# A copy away from the source tree, so that no demo model is found beside it.
+kontext=$work/kontext
+cp "$1" "$kontext" || exit 1
+cd "$work" || exit 1
 data=$work/data
 server=
 checks=0
