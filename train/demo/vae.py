@@ -49,7 +49,9 @@ MUON_LR = 0.02
 ADAM_LR = 2e-3
 FLAT_SHARE = 0.5  # of the steps at the full learning rate; then it falls in a line
 LAST_LR = 0.02  # of the full rate
+DRAWINGS = 0.12  # share of drawings among the pictures
 DECODER_RATE = 0.4  # of the full rate, when the decoder alone goes on
+DECODER_DRAWINGS = 0.3  # share of drawings then; they are the hardest
 KL_WEIGHT = 1e-3
 
 
@@ -85,12 +87,12 @@ def build() -> AutoencoderKL:
     return model
 
 
-def training_scene(rng: np.random.Generator) -> Scene:
-    """Any picture that an edit may show, small things more often than edits have them."""
+def training_scene(rng: np.random.Generator, drawings: float = DRAWINGS) -> Scene:
+    """Any picture that an edit may show, small things more often than edits have them. `drawings`: share of that style."""
     while True:
         draw_ = rng.random()
-        mood = pick(rng, MOODS) if rng.random() < 0.3 else "day"
-        style = "drawing" if rng.random() < 0.12 else "flat"
+        style = "drawing" if rng.random() < drawings else "flat"
+        mood = pick(rng, MOODS) if style == "drawing" or rng.random() < 0.3 else "day"
         if draw_ < 0.12:
             scene = item_scene(rng, random_thing(rng, HATS if rng.random() < 0.4 else OBJECTS))
         elif draw_ < 0.20:
@@ -185,11 +187,11 @@ def _work(rank: int, options: Options) -> None:
         muon.load_state_dict(saved["muon"])
         adam.load_state_dict(saved["adam"])
         step, minutes = saved["step"], saved["minutes"]
-    full = DECODER_RATE if options.decoder_only else 1.0
+    full, drawings = (DECODER_RATE, DECODER_DRAWINGS) if options.decoder_only else (1.0, DRAWINGS)
     start, shown, squared_sum = time.monotonic(), step, 0.0
     while step < steps:
         rng = np.random.default_rng((options.seed + 100 * options.decoder_only, step, rank))
-        x = to_tensor([draw(training_scene(rng)) for _ in range(options.batch // workers)])
+        x = to_tensor([draw(training_scene(rng, drawings)) for _ in range(options.batch // workers)])
         loss, squared = _loss(model, x, torch.Generator().manual_seed(int(rng.integers(1 << 60))))
         muon.zero_grad()
         adam.zero_grad()
