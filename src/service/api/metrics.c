@@ -88,7 +88,9 @@ static void add_http(kx_api *api, kx_bytes *out)
     add_value(out, "http_streams", "gauge", "Event streams now.", (double)m.streams);
     add_value(out, "http_bytes_in_total", "counter", "Bytes read.", (double)m.bytes_in);
     add_value(out, "http_bytes_out_total", "counter", "Bytes written.", (double)m.bytes_out);
+    add_value(out, "http_submits_total", "counter", "Submits answered without waiting.", (double)m.submits);
     add_value(out, "http_submit_seconds_total", "counter", "Seconds spent on submits.", m.submit_seconds_sum);
+    add_value(out, "http_polls_total", "counter", "Polls answered without waiting.", (double)m.polls);
     add_value(out, "http_poll_seconds_total", "counter", "Seconds spent on polls.", m.poll_seconds_sum);
 }
 
