@@ -23,7 +23,7 @@ static void add_histogram(kx_bytes *out, const char *name, const char *help, con
 {
     add_head(out, name, "histogram", help);
     for (size_t i = 0; i < KX_HISTOGRAM_BOUNDS; i++)
-        kx_text_add(out, "kontext_%s_bucket{le=\"%g\"} %llu\n", name, kx_histogram_bounds[i],
+        kx_text_add(out, "kontext_%s_bucket{le=\"%g\"} %llu\n", name, histogram->bounds[i],
                     (unsigned long long)histogram->counts[i]);
     kx_text_add(out, "kontext_%s_bucket{le=\"+Inf\"} %llu\n", name, (unsigned long long)histogram->total);
     kx_text_add(out, "kontext_%s_sum %.15g\nkontext_%s_count %llu\n", name, histogram->sum, name,
@@ -88,10 +88,9 @@ static void add_http(kx_api *api, kx_bytes *out)
     add_value(out, "http_streams", "gauge", "Event streams now.", (double)m.streams);
     add_value(out, "http_bytes_in_total", "counter", "Bytes read.", (double)m.bytes_in);
     add_value(out, "http_bytes_out_total", "counter", "Bytes written.", (double)m.bytes_out);
-    add_value(out, "http_submits_total", "counter", "Submits answered without waiting.", (double)m.submits);
-    add_value(out, "http_submit_seconds_total", "counter", "Seconds spent on submits.", m.submit_seconds_sum);
-    add_value(out, "http_polls_total", "counter", "Polls answered without waiting.", (double)m.polls);
-    add_value(out, "http_poll_seconds_total", "counter", "Seconds spent on polls.", m.poll_seconds_sum);
+    add_histogram(out, "http_submit_seconds", "Submits that were answered without waiting.",
+                  &m.submit_seconds);
+    add_histogram(out, "http_poll_seconds", "Polls that were answered without waiting.", &m.poll_seconds);
 }
 
 static double resident_bytes(void)

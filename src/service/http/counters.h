@@ -1,6 +1,8 @@
 /* What the HTTP side counts, for /metrics. */
 #pragma once
 
+#include "service/common/histogram.h"
+
 #include <stdint.h>
 
 typedef struct kx_http_metrics {
@@ -10,8 +12,7 @@ typedef struct kx_http_metrics {
     uint64_t connections, waiting, streams; /* now */
     uint64_t bytes_in, bytes_out;
     /* Answered submits and polls that did not wait, and the time that they took. */
-    uint64_t submits, polls;
-    double submit_seconds_sum, poll_seconds_sum;
+    kx_histogram submit_seconds, poll_seconds;
 } kx_http_metrics;
 
 struct kx_http;

@@ -17,8 +17,8 @@ void kx_http_metrics_read(kx_http *http, kx_http_metrics *metrics)
     metrics->streams = atomic_load(&counts->streams);
     metrics->bytes_in = atomic_load(&counts->bytes_in);
     metrics->bytes_out = atomic_load(&counts->bytes_out);
-    metrics->submits = atomic_load(&counts->submits);
-    metrics->polls = atomic_load(&counts->polls);
-    metrics->submit_seconds_sum = (double)atomic_load(&counts->submit_us) / 1e6;
-    metrics->poll_seconds_sum = (double)atomic_load(&counts->poll_us) / 1e6;
+    pthread_mutex_lock(&counts->latency_lock);
+    metrics->submit_seconds = counts->submit_seconds;
+    metrics->poll_seconds = counts->poll_seconds;
+    pthread_mutex_unlock(&counts->latency_lock);
 }

@@ -265,14 +265,15 @@ static void count(kx_exchange *exchange)
     if (status == 429) atomic_fetch_add(&counts->rate_limited, 1);
     const kx_route *route = exchange->match.route;
     if (route == NULL || exchange->has_waited || status >= 400) return;
-    uint64_t us = (uint64_t)(kx_http_now_us() - exchange->began_us);
-    if (route->access == KX_ACCESS_SUBMIT && strcmp(route->method, "POST") == 0) {
-        atomic_fetch_add(&counts->submits, 1);
-        atomic_fetch_add(&counts->submit_us, us);
-    } else if (route->access == KX_ACCESS_READ && strcmp(route->method, "GET") == 0) {
-        atomic_fetch_add(&counts->polls, 1);
-        atomic_fetch_add(&counts->poll_us, us);
-    }
+    kx_histogram *histogram = NULL;
+    if (route->access == KX_ACCESS_SUBMIT && strcmp(route->method, "POST") == 0)
+        histogram = &counts->submit_seconds;
+    else if (route->access == KX_ACCESS_READ && strcmp(route->method, "GET") == 0)
+        histogram = &counts->poll_seconds;
+    if (histogram == NULL) return;
+    pthread_mutex_lock(&counts->latency_lock);
+    kx_histogram_add(histogram, (double)(kx_http_now_us() - exchange->began_us) / 1e6);
+    pthread_mutex_unlock(&counts->latency_lock);
 }
 
 static void end_job(kx_exchange *exchange)

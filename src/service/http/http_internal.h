@@ -148,7 +148,8 @@ typedef struct kx_http_counts {
     _Atomic uint64_t by_code[600];
     _Atomic uint64_t refused_connections, bad_requests, rate_limited;
     _Atomic uint64_t connections, waiting, streams, bytes_in, bytes_out;
-    _Atomic uint64_t submits, submit_us, polls, poll_us;
+    pthread_mutex_t latency_lock; /* last in the order: nothing is called while it is held */
+    kx_histogram submit_seconds, poll_seconds;
 } kx_http_counts;
 
 struct kx_http {

@@ -109,6 +109,8 @@ kx_status kx_http_open(kx_http **out, const kx_http_parts *parts, kx_error *err)
     http->next_deadline_ms = INT64_MAX;
     pthread_mutex_init(&http->inbox_lock, NULL);
     pthread_mutex_init(&http->work_lock, NULL);
+    pthread_mutex_init(&http->counts.latency_lock, NULL);
+    http->counts.submit_seconds.bounds = http->counts.poll_seconds.bounds = kx_histogram_of_answers;
     pthread_cond_init(&http->work_there, NULL);
     KX_TRY(kx_networks_parse(&http->trusted, parts->settings->trusted_proxies, err));
     KX_TRY(kx_random_hex(http->id_prefix, 16, err));
@@ -194,6 +196,7 @@ void kx_http_close(kx_http *http)
     close_fd(http->epoll_fd);
     close_fd(http->wake_fd);
     pthread_cond_destroy(&http->work_there);
+    pthread_mutex_destroy(&http->counts.latency_lock);
     pthread_mutex_destroy(&http->work_lock);
     pthread_mutex_destroy(&http->inbox_lock);
     free(http->handlers);

@@ -12,22 +12,12 @@ struct kx_meters {
     size_t num_recent;
 };
 
-const double kx_histogram_bounds[KX_HISTOGRAM_BOUNDS] = {0.1, 0.5, 1,   5,   15,   30,
-                                                         60,  120, 300, 900, 3600, 14400};
-
-void kx_histogram_add(kx_histogram *histogram, double seconds)
-{
-    for (size_t i = 0; i < KX_HISTOGRAM_BOUNDS; i++)
-        if (seconds <= kx_histogram_bounds[i]) histogram->counts[i]++;
-    histogram->total++;
-    histogram->sum += seconds;
-}
-
 kx_status kx_meters_open(kx_meters **meters, kx_error *err)
 {
     kx_status status = KX_OK;
     kx_meters *made = calloc(1, sizeof *made);
     KX_FAIL_IF(made == NULL, err, KX_ERR_MEMORY, "out of memory");
+    made->counts.wait_seconds.bounds = made->counts.run_seconds.bounds = kx_histogram_of_jobs;
     pthread_mutex_init(&made->lock, NULL);
     *meters = made;
 out:

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "service/common/histogram.h"
 #include "service/common/settings.h"
 #include "service/fetch/fetch.h"
 #include "service/queue/job_request.h"
@@ -85,15 +86,7 @@ typedef struct kx_model_facts {
 } kx_model_facts;
 void kx_queue_model_facts(kx_queue *queue, kx_model_facts *facts);
 
-/* Counters since the start, for /metrics. Histograms: counts of values at or below each bound, in seconds. */
-#define KX_HISTOGRAM_BOUNDS 12
-typedef struct kx_histogram {
-    uint64_t counts[KX_HISTOGRAM_BOUNDS];
-    uint64_t total;
-    double sum;
-} kx_histogram;
-extern const double kx_histogram_bounds[KX_HISTOGRAM_BOUNDS];
-void kx_histogram_add(kx_histogram *histogram, double seconds);
+/* Counters since the start, for /metrics. */
 typedef struct kx_queue_metrics {
     uint64_t ended[KX_JOB_STATES];
     uint64_t steps, images, checkpoints, resumes, retries;
