@@ -90,7 +90,8 @@ def sheet(kinds: list[str], columns: int, seed: int, held_out: bool) -> np.ndarr
     """A picture of one edit of each kind: prompt, references, then the answer in a frame."""
     from PIL import Image, ImageDraw, ImageFont
 
-    from .draw import SIZE, draw
+    from .draw import draw
+    from .pen import SIZE
 
     gap, text = 8, 30
     cell = (5 * (SIZE + gap) + 3 * gap, SIZE + text + gap)
