@@ -1,7 +1,7 @@
 /* The keys that count, in memory, so that a request costs no disk. The cache has a connection of its own:
  * PRAGMA data_version grows on it whenever another connection, ours or another process's, commits. That is
- * asked at most every LOOK_MS; what this process changes in keys marks the cache stale at once, and balances
- * are handed over by the transaction that moved them. */
+ * asked at most every LOOK_MS, and for a key that is not known; what this process changes in keys marks the
+ * cache stale at once, and balances are handed over by the transaction that moved them. */
 #include "service/store/store_parts.h"
 
 enum { LOOK_MS = 250 };
@@ -115,11 +115,11 @@ out:
 }
 
 /* Under cache->lock. */
-static kx_status bring_up_to_date(kx_key_cache *cache, kx_error *err)
+static kx_status bring_up_to_date(kx_key_cache *cache, bool look_now, kx_error *err)
 {
     kx_status status = KX_OK;
     int64_t now_ms = kx_clock_monotonic_ms();
-    if (cache->is_stale || now_ms - cache->looked_ms >= LOOK_MS) {
+    if (look_now || cache->is_stale || now_ms - cache->looked_ms >= LOOK_MS) {
         int64_t version;
         KX_TRY(kx_db_number(cache->db, "PRAGMA data_version", KX_NO_VALUES, &version, NULL, err));
         if (version != cache->data_version) cache->is_stale = true;
@@ -129,6 +129,15 @@ static kx_status bring_up_to_date(kx_key_cache *cache, kx_error *err)
     if (cache->is_stale) KX_TRY(reload(cache, err));
 out:
     return status;
+}
+
+/* cache->count when there is none. */
+static size_t place_of(const kx_key_cache *cache, const char hash[KX_SHA256_HEX])
+{
+    size_t at = cache->count;
+    for (size_t i = 0; i < cache->count; i++)
+        if (kx_equal_in_constant_time(cache->keys[i].hash, hash, KX_SHA256_HEX)) at = i;
+    return at;
 }
 
 static kx_status copy_text(kx_arena *arena, const char **text, kx_error *err)
@@ -149,10 +158,12 @@ kx_status kx_store_key_find(kx_store *store, const char *value, kx_arena *arena,
     kx_sha256_of(value, strlen(value), hash);
     int64_t now_ns = kx_clock_wall_ns(store->clock);
     pthread_mutex_lock(&cache->lock);
-    KX_TRY(bring_up_to_date(cache, err));
-    size_t at = cache->count;
-    for (size_t i = 0; i < cache->count; i++)
-        if (kx_equal_in_constant_time(cache->keys[i].hash, hash, KX_SHA256_HEX)) at = i;
+    KX_TRY(bring_up_to_date(cache, false, err));
+    size_t at = place_of(cache, hash);
+    if (at == cache->count) { /* it may be a moment old */
+        KX_TRY(bring_up_to_date(cache, true, err));
+        at = place_of(cache, hash);
+    }
     if (at == cache->count) goto out;
     cache->keys[at].key.used_ns = now_ns;
     *key = cache->keys[at].key;
