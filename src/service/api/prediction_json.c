@@ -88,8 +88,10 @@ static void put_contract(view *v)
 {
     const kx_prediction *p = v->prediction;
     json_t *outputs = outputs_json(v);
-    int64_t run_ms =
-        p->started_ns > 0 && p->finished_ns > p->started_ns ? (p->finished_ns - p->started_ns) / 1000000 : 0;
+    /* The engine's time does not jump; wall time is for jobs that did not come so far. */
+    int64_t run_ms = p->inference_ms;
+    if (run_ms == 0 && p->started_ns > 0 && p->finished_ns > p->started_ns)
+        run_ms = (p->finished_ns - p->started_ns) / 1000000;
     put(v, "id", json_string(p->id));
     put(v, "model", json_string(p->model));
     put(v, "has_nsfw_contents", nsfw_json(json_array_size(outputs)));
