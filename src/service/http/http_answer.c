@@ -144,7 +144,12 @@ void kx_answer_failure(kx_exchange *exchange, const kx_error *err)
     }
     /* What went wrong inside is for the operator. */
     kx_exchange_log(exchange, "fault", err->message);
-    if (err->status == KX_ERR_MEMORY) kx_answer_header(exchange, "Retry-After", "5");
+    if (kx_status_retryable(err->status)) kx_answer_header(exchange, "Retry-After", "5");
+    if (err->status == KX_ERR_OUTPUT) {
+        kx_answer_error(exchange, 503, "the server's storage does not work now, try again later (request %s)",
+                        exchange->id);
+        return;
+    }
     kx_answer_error(exchange, status, "%s (request %s)", kx_status_sentence(err->status), exchange->id);
 }
 
