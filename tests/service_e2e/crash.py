@@ -22,7 +22,7 @@ from harness.receiver import Receiver, verify
 from harness.server import Server, Workplace
 from harness.tap import equal, expect, until
 
-OPTIONS = {"job-attempts": "1000", "checkpoint-steps": "2", "concurrency": "4", "webhook-backoff": "1,1,1,1,1,1,1,1"}
+OPTIONS = {"job-attempts": "100", "checkpoint-steps": "2", "concurrency": "4", "webhook-backoff": "1,1,1,1,1,1,1,1"}
 # The kinds of work: a few milliseconds; some steps; several pictures; with a reference; one that fails.
 KINDS: list[dict[str, Any]] = [
     {"size": "64*64", "num_inference_steps": 1},
@@ -200,7 +200,7 @@ def compare(place: Workplace, load: Load, chance: random.Random, counts: dict[st
     for job in jobs:
         digests(api, api.result(job.id))
     sample = chance.sample(jobs, min(len(jobs), 60))
-    with Server(place, "undisturbed", {"concurrency": "4"}) as calm:
+    with Server(place, f"undisturbed-{load.seed}", {"concurrency": "4"}) as calm:
         upload = calm.api.upload(pictures.png(96, 64))
         for job in sample:
             params = load.params(job.kind, job.seed)

@@ -18,8 +18,8 @@ STEPS: dict[str, Any] = {"prompt": "steps", "size": "384*384", "num_inference_st
 OPTIONS = {"checkpoint-steps": "3", "job-attempts": "50"}
 
 
-def undisturbed(place: Workplace, params: dict[str, Any]) -> list[bytes]:
-    with Server(place, "calm") as calm:
+def undisturbed(place: Workplace, name: str, params: dict[str, Any]) -> list[bytes]:
+    with Server(place, f"calm-{name}") as calm:
         return calm.api.outputs(calm.api.run(params, seconds=60))
 
 
@@ -29,7 +29,7 @@ def spent(server: Server, before: float) -> float:
 
 @suite.case("killed in the middle of a step, again and again, a job ends once with the same bytes")
 def _(place: Workplace) -> None:
-    wanted = undisturbed(place, STEPS)
+    wanted = undisturbed(place, "mid-step", STEPS)
     with Server(place, "mid-step", OPTIONS) as server:
         before = server.api.balance()
         name = server.api.submit(STEPS)["id"]
@@ -62,7 +62,7 @@ def _(place: Workplace) -> None:
 @suite.case("killed between the pictures of a job, it ends with the same bytes for all of them")
 def _(place: Workplace) -> None:
     params = {**STEPS, "size": "192*192", "num_inference_steps": 10, "num_images": 4}
-    wanted = undisturbed(place, params)
+    wanted = undisturbed(place, "pictures", params)
     with Server(place, "pictures", OPTIONS) as server:
         name = server.api.submit(params)["id"]
         for step in (12, 22, 32):
@@ -122,7 +122,7 @@ def _(place: Workplace) -> None:
 @suite.case("killed while results are being stored, each job completes once and its files are whole")
 def _(place: Workplace) -> None:
     params = {**QUICK, "num_images": 4, "size": "256*256", "output_format": "png"}
-    wanted = undisturbed(place, params)
+    wanted = undisturbed(place, "storing", params)
     with Server(place, "storing", OPTIONS) as server:
         before = server.api.balance()
         ids = []

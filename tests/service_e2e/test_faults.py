@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import resource
 import signal
@@ -168,7 +169,7 @@ def _(place: Workplace) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         ends(place, "port", (1, 2, 3, 6), "in use|listen", options={"listen": f"127.0.0.1:{taken.getsockname()[1]}"})
-    ends(place, "address", (2, 3), "listen", options={"listen": "nowhere"})
+    ends(place, "address", (2, 3), "listen|nowhere", options={"listen": "nowhere"})
     ends(place, "option", (2,), "unknown option", options={"no-such-option": "1"})
     ends(place, "value", (2, 3), "max-queued", options={"max-queued": "many"})
     ends(place, "window", (2, 3), "sync-window", options={"sync-window": "2h"})
@@ -267,12 +268,12 @@ def _(place: Workplace) -> None:
         rows = server.api.post("/api/v3/billings/search", {"page": 1, "page_size": 10}).data["items"]
         expect(any(row["price"] for row in rows), "the billing is gone")
 
-        def no_blobs() -> bool:
-            return not [p for p in (server.data / "blobs").rglob("*") if p.is_file()]
-
-        if not no_blobs():
-            server.restart()
-            until(no_blobs, f"blobs are gone: {[p.name for p in (server.data / 'blobs').rglob('*') if p.is_file()]}", 40)
+        blobs = [path for path in (server.data / "blobs").rglob("*") if path.is_file()]
+        expect(blobs, "there never were blobs")
+        for path in blobs:  # an age by the file's own time, so that one just written is never taken for a leftover
+            os.utime(path, (time.time() - 2 * DAY,) * 2)
+        server.move_clock(8 * DAY + 3600)
+        until(lambda: not any(path.exists() for path in blobs), "the files are gone", 40)
 
 
 @suite.case("a job over its deadline ends as timeout and costs nothing")
@@ -366,29 +367,23 @@ def _(place: Workplace) -> None:
         expect(time.monotonic() - start < 15, f"the stop took {time.monotonic() - start:.1f} s")
 
 
-@suite.case("without its model the server is up and not ready, keeps jobs, and runs them when the model is there")
+@suite.case("a model that is not there ends the start with 4 and a sentence, and waiting jobs run when it is back")
 def _(place: Workplace) -> None:
-    missing = place.path / "later-model"
-    server = Server(place, "modelless", model=missing)
-    server.start(ready=False)
-    with server:
-        until(lambda: reachable(server), "healthz answers")
-        equal(server.anyone.get("/readyz").status, 503, "readyz")
-        reply = server.api.post(f"/api/v3/{MULTI}", QUICK)
-        expect(reply.status in (200, 503), f"a submit: HTTP {reply.status}")
+    with Server(place, "modelless") as server:
+        server.api.submit(SLOW)
+        waiting = [server.api.submit({**QUICK, "seed": seed})["id"] for seed in range(3)]
         equal(server.stop(), 0, "exit status")
-        missing.symlink_to(place.model)
+        ends(place, "modelless", (4,), "no-model", model=place.path / "no-model", data=server.data)
         server.start()
-        if reply.status == 200:
-            server.api.wait(reply.data["id"], 30, "completed")
-        server.api.run(QUICK)
+        server.api.post(f"/api/v3/predictions/{slow_job(server)}/cancel").data
+        for name in waiting:
+            server.api.wait(name, 60, "completed")
 
 
-def reachable(server: Server) -> bool:
-    try:
-        return server.anyone.get("/healthz").status == 200
-    except OSError:
-        return False
+def slow_job(server: Server) -> str:
+    """The slow job, which nobody needs to see ending."""
+    items = server.api.post("/api/v3/predictions", {"page": 1, "page_size": 9, "include_inputs": True}).data["items"]
+    return next(item["id"] for item in items if item["input"]["prompt"] == SLOW["prompt"])
 
 
 @suite.case("a public address without any key is refused")

@@ -9,13 +9,12 @@ import time
 from typing import Any
 
 from harness import pictures
-from harness.client import MULTI, NOWHERE, QUICK, SLOW, Client, Event
+from harness.client import MULTI, NOWHERE, QUICK, SLOW, STEPPED, Client, Event
 from harness.contract import check_error, check_prediction
 from harness.server import Server, one_server
 from harness.tap import Suite, equal, expect, until
 
-suite = Suite("following", lambda: one_server({"preview-steps": "2", "concurrency": "3"}, clock=True))
-STEPPED: dict[str, Any] = {"prompt": "stepped", "size": "256*256", "num_inference_steps": 12, "seed": 5}
+suite = Suite("following", lambda: one_server({"preview-steps": "10", "concurrency": "3"}, clock=True))
 
 
 def stream_path(name: str) -> str:
@@ -53,7 +52,7 @@ def _(server: Server) -> None:
 
 @suite.case("a stream tells of previews, which are pictures")
 def _(server: Server) -> None:
-    name = server.api.submit({**STEPPED, "size": "384*384", "num_inference_steps": 30})["id"]
+    name = server.api.submit({**STEPPED, "size": "256*256", "num_inference_steps": 50})["id"]
     with server.api.events(stream_path(name)) as events:
         for event in events:
             if event.name == "preview":
@@ -79,7 +78,7 @@ def _(server: Server) -> None:
 
 @suite.case("a stream that was cut goes on behind Last-Event-ID and misses nothing of the end")
 def _(server: Server) -> None:
-    name = server.api.submit({**STEPPED, "num_inference_steps": 40})["id"]
+    name = server.api.submit({**STEPPED, "num_inference_steps": 50})["id"]
     first: list[Event] = []
     with server.api.events(stream_path(name)) as events:
         for event in events:
@@ -228,7 +227,7 @@ def again(server: Server, params: dict[str, Any]) -> Any:
 def add_join(how: str, reset: bool) -> None:
     @suite.case(f"a sync submit whose client {how} is joined by its repeat while it runs")
     def _(server: Server) -> None:
-        params = {**STEPPED, "prompt": f"joined, {how}", "num_inference_steps": 40}
+        params = {**STEPPED, "prompt": f"joined, {how}", "num_inference_steps": 50}
         first = vanish(server, params, reset)
         pause_for_hang_up(server)
         data = again(server, params)
@@ -254,7 +253,7 @@ add_join("resets", True)
 
 @suite.case("a repeat within a minute of the end joins; after a minute it is a new job")
 def _(server: Server) -> None:
-    params = {**QUICK, "prompt": "joined after its end", "size": "256*256", "num_inference_steps": 20}
+    params = {**STEPPED, "prompt": "joined after its end"}
     first = vanish(server, params, False)
     server.api.wait(first)
     equal(again(server, params)["id"], first, "id of the repeat after the end")
@@ -274,7 +273,7 @@ def _(server: Server) -> None:
 
 @suite.case("a joined repeat is told once: the next equal submit is a new job")
 def _(server: Server) -> None:
-    params = {**STEPPED, "prompt": "joined once", "num_inference_steps": 30}
+    params = {**STEPPED, "prompt": "joined once"}
     first = vanish(server, params, False)
     pause_for_hang_up(server)
     equal(again(server, params)["id"], first, "the repeat")
@@ -283,7 +282,7 @@ def _(server: Server) -> None:
 
 @suite.case("another key or another body does not join")
 def _(server: Server) -> None:
-    params = {**STEPPED, "prompt": "not joined", "num_inference_steps": 30}
+    params = {**STEPPED, "prompt": "not joined"}
     first = vanish(server, params, False)
     pause_for_hang_up(server)
     expect(again(server, {**params, "seed": 6})["id"] != first, "another body joined")

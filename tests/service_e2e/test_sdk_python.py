@@ -169,16 +169,18 @@ def _(s: Stage) -> None:
 
 @suite.case("wavespeed-1.0.3: a sync submit that is cut by a crash of the server is repeated, joins and is charged once")
 def _(s: Stage) -> None:
-    params = {**SLOW, "prompt": "cut by a crash", "num_images": 1, "num_inference_steps": 20}
-    before = s.server.api.balance()
-    process = s.begin(OLD, "sync", model=MULTI, input=params)
-    until(lambda: s.jobs(params["prompt"]) and s.jobs(params["prompt"])[0]["status"] == "processing", "the job runs")
-    s.server.kill()
-    s.server.start()
-    value = s.finish(process)
-    equal(len(value["outputs"]), 1, f"outputs ({value})")
-    equal([job["status"] for job in s.jobs(params["prompt"])], ["completed"], "jobs")
-    expect(abs(before - s.server.api.balance() - 0.03) < 1e-9, f"charged {before - s.server.api.balance()}")
+    with Server(s.server.place, "crashing", {"sync-window": "80s"}) as server:
+        cut = Stage(server, s.picture)
+        params = {**SLOW, "prompt": "cut by a crash", "num_images": 1, "num_inference_steps": 20}
+        before = server.api.balance()
+        process = cut.begin(OLD, "sync", model=MULTI, input=params)
+        until(lambda: cut.jobs(params["prompt"]) and cut.jobs(params["prompt"])[0]["status"] == "processing", "the job runs")
+        server.kill()
+        server.start()
+        value = cut.finish(process)
+        equal(len(value["outputs"]), 1, f"outputs ({value})")
+        equal([job["status"] for job in cut.jobs(params["prompt"])], ["completed"], "jobs")
+        expect(abs(before - server.api.balance() - 0.03) < 1e-9, f"charged {before - server.api.balance()}")
 
 
 @suite.case("wavespeed-2.0.5: polls survive a restart of the server")

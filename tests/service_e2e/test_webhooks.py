@@ -32,7 +32,7 @@ class Stage:
 
 @contextlib.contextmanager
 def stage() -> Iterator[Stage]:
-    with Workplace() as place, Receiver() as receiver, Server(place).with_clock() as server:
+    with Workplace() as place, Receiver() as receiver, Server(place, options={"webhook-timeout": "5s"}).with_clock() as server:
         yield Stage(server, receiver)
 
 

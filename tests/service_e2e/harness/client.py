@@ -21,6 +21,9 @@ MODELS = (MULTI, ULTRA_FAST, SINGLE)
 QUICK: dict[str, Any] = {"prompt": "a red roof", "size": "64*64", "num_inference_steps": 1, "seed": 7}
 SLOW: dict[str, Any] = {"prompt": "a slow one", "size": "512*512", "num_inference_steps": 50, "num_images": 4, "seed": 7}
 
+# One whose steps can be watched.
+STEPPED: dict[str, Any] = {"prompt": "stepped", "size": "128*128", "num_inference_steps": 25, "seed": 5}
+
 # A picture that cannot be fetched: nobody listens there.
 NOWHERE = "http://127.0.0.1:9/none.png"
 
@@ -96,8 +99,8 @@ class Client:
     def get(self, path: str, **more: Any) -> Reply:
         return self.request("GET", path, **more)
 
-    def post(self, path: str, body: Any = None, **more: Any) -> Reply:
-        return self.request("POST", path, body, **more)
+    def post(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None, **more: Any) -> Reply:
+        return self.request("POST", path, body, headers, **more)
 
     # ---- The contract ----
 

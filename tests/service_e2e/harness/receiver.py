@@ -34,6 +34,13 @@ class Page:
     act: Callable[[http.server.BaseHTTPRequestHandler], None] | None = None  # does everything itself
 
 
+class QuietServer(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Clients that hang up are part of the tests."""
+
+
 class Receiver:
     """`pages`: what GET gives. `answers`: for a webhook path, the statuses of its next answers (then 200)."""
 
@@ -49,8 +56,7 @@ class Receiver:
 
     def start(self) -> None:
         """Also again after stop(), on the same port."""
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), self.handler())
-        self.http.daemon_threads = True
+        self.http = QuietServer(("127.0.0.1", self.port), self.handler())
         self.port = self.http.server_address[1]
         threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
         self.running = True

@@ -30,6 +30,7 @@ OPTIONS: dict[str, str | None] = {
     "submits-per-minute": "0",
     "webhook-backoff": "1,2,4",
     "threads": "1",
+    "preview-steps": "0",
 }
 
 
@@ -161,7 +162,7 @@ class Server:
         return self.start()
 
     def __enter__(self) -> "Server":
-        return self.start()
+        return self.start() if self.process is None else self
 
     def __exit__(self, kind: object, *_: object) -> None:
         if self.process is None:
@@ -176,9 +177,11 @@ class Server:
 
     # ---- Looking at it ----
 
-    def log_tail(self, lines: int = 15) -> str:
+    def log_tail(self, lines: int = 6) -> str:
+        """The last lines that are more than an ordinary access."""
         text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
-        return "\n".join(f"log: {line[:400]}" for line in text.splitlines()[-lines:])
+        told = [line for line in text.splitlines() if not re.search(r'"status":[1-4]\d\d,', line)]
+        return "\n".join(f"log: {line[:400]}" for line in told[-lines:])
 
     @property
     def api(self) -> Client:
@@ -205,7 +208,7 @@ class Server:
 
     def make_key(self, name: str, **options: object) -> Client:
         """A further key: role="read", balance="5", concurrency=1, submits_per_minute=2."""
-        words = ["key", "create", "--data", str(self.data), "--name", name]
+        words = ["key", "create", name, "--data", str(self.data)]
         for option, value in options.items():
             words += [f"--{option.replace('_', '-')}", str(value)]
         found = KEY.search(kontext(*words).stdout)

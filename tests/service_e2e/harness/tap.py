@@ -36,7 +36,7 @@ def expect(condition: object, message: str) -> None:
 
 
 def equal(found: object, wanted: object, what: str) -> None:
-    if found != wanted or type(found) is bool is not (type(wanted) is bool):
+    if found != wanted or (type(found) is bool) != (type(wanted) is bool):
         raise AssertionError(f"{what}: found {found!r:.600}, expected {wanted!r:.600}")
 
 
