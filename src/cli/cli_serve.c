@@ -18,12 +18,15 @@ static void ignore_signal(int number)
 }
 
 /* Blocked before the service starts its threads, which inherit that: signals are taken by the main thread, in
- * wait_for_end, and nowhere else. SIGHUP has no meaning: there is no log file to open again. */
+ * wait_for_end, and nowhere else. SIGHUP has no meaning: there is no log file to open again. A file that reaches its limit and a
+ * pipe that nobody reads are errors of the write, not ends of the program. */
 static void hold_signals(sigset_t *ends)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigemptyset(&ignore.sa_mask);
     sigaction(SIGHUP, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL);
+    sigaction(SIGPIPE, &ignore, NULL);
     /* Without a handler, SIGTERM and SIGINT could be set to be ignored by who started the program. */
     struct sigaction action = {.sa_handler = ignore_signal};
     sigemptyset(&action.sa_mask);
