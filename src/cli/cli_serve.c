@@ -18,8 +18,8 @@ static void ignore_signal(int number)
 }
 
 /* Blocked before the service starts its threads, which inherit that: signals are taken by the main thread, in
- * wait_for_end, and nowhere else. SIGHUP has no meaning: there is no log file to open again. A file that reaches its limit and a
- * pipe that nobody reads are errors of the write, not ends of the program. */
+ * wait_for_end, and nowhere else. SIGHUP has no meaning: there is no log file to open again. A file that
+ * reaches its limit and a pipe that nobody reads are errors of the write, not ends of the program. */
 static void hold_signals(sigset_t *ends)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};

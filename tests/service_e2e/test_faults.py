@@ -6,6 +6,7 @@ import contextlib
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import socket
 import sqlite3
@@ -17,7 +18,7 @@ from typing import Any, Iterator
 from harness import pictures
 from harness.client import MULTI, QUICK, SLOW
 from harness.contract import check_error
-from harness.server import Server, Workplace, environment, free_port
+from harness.server import PROGRAM, Server, Workplace, environment, free_port
 from harness.tap import Skip, Suite, equal, expect, until
 
 suite = Suite("faults", Workplace, 90)
@@ -394,7 +395,9 @@ def _(place: Workplace) -> None:
 @suite.case("the first start with no options but a data folder prints a key, an address and a curl that works", 60)
 def _(place: Workplace) -> None:
     port = free_port()
-    server = Server(place, "bare", data=place.path / "bare-data")
+    program = place.path / "kontext"  # away from the demo model, so that the synthetic one is taken
+    shutil.copy(PROGRAM, program)
+    server = Server(place, "bare", data=place.path / "bare-data", program=program)
     server.options = {"data": str(server.data), "listen": f"127.0.0.1:{port}"}
     server.port, server.base = port, f"http://127.0.0.1:{port}"
     with server.start():

@@ -81,6 +81,7 @@ class Server:
         data: pathlib.Path | None = None,
         model: pathlib.Path | None = None,
         wrapper: list[str] | None = None,
+        program: pathlib.Path = PROGRAM,
     ):
         self.place = place
         self.data = data or place.path / f"{name}-data"
@@ -92,6 +93,7 @@ class Server:
         self.options = {**OPTIONS, "data": str(self.data), "model": str(model or place.model), "listen": f"127.0.0.1:{self.port}"}
         self.options.update(options or {})
         self.wrapper = wrapper or []
+        self.program = program
         self.process: subprocess.Popen[bytes] | None = None
         self.key: str | None = None
         self.starts = 0
@@ -99,7 +101,7 @@ class Server:
     # ---- Running ----
 
     def command(self) -> list[str]:
-        words = [*self.wrapper, str(PROGRAM), "serve"]
+        words = [*self.wrapper, str(self.program), "serve"]
         for name, value in self.options.items():
             if value is not None:
                 words += [f"--{name}"] + ([value] if value != "" else [])
