@@ -112,7 +112,10 @@ def kill_at_random(place: Workplace, kills: int, seed: int, clients: int = 3) ->
         for thread in threads:
             thread.start()
         for _ in range(kills):
-            time.sleep(chance.uniform(0.02, 1.2))
+            enough, latest = len(load.accepted) + chance.randrange(6), time.monotonic() + 4
+            while len(load.accepted) < enough and time.monotonic() < latest:
+                time.sleep(0.01)
+            time.sleep(chance.uniform(0, 0.3))
             server.kill()
             server.start()
         load.stopped = True

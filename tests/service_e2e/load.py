@@ -26,7 +26,7 @@ OPTIONS = {
     "initial-balance": "900000", "max-queued": "1000000", "sync-window": "80s", "max-connections": "4096",
     "max-connections-per-address": "4096", "concurrency": "64", "threads": "1",
 }  # fmt: skip
-LONG: dict[str, Any] = {"prompt": "watched", "size": "448*448", "num_inference_steps": 50, "seed": 1}
+LONG: dict[str, Any] = {"prompt": "watched", "size": "256*256", "num_inference_steps": 50, "seed": 1}
 
 
 # ---- Rates, by hey ----
