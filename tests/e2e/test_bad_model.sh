@@ -16,7 +16,16 @@ fails 4 "none" "a folder that does not exist" model info "$work/none"
 mkdir "$work/nothing"
 fails 4 "nothing" "an empty folder" model info "$work/nothing"
 fails 4 "reference.png|directory|folder" "a file instead of a folder" model info "$work/reference.png"
+# Away from the source tree, where no demo model is found.
+here=$kontext
+mkdir "$work/away"
+cp "$kontext" "$work/away/kontext"
+kontext=$work/away/kontext
+before=$PWD
+cd "$work/away" || exit 1
 fails 4 "KONTEXT_MODEL.*synth" "no model at all: the sentence tells how to get one" edit -p house -o "$out/x.png"
+cd "$before" || exit 1
+kontext=$here
 KONTEXT_MODEL=$work/none fails 4 "none" "KONTEXT_MODEL is read" model info
 
 # Without a part the model is refused; what only names or describes it may be missing.
