@@ -24,12 +24,13 @@ from train.demo.networks import LATENT_SIDE, TARGET_TOKENS, TEXT_TOKENS, Shape, 
 
 MAX_REFERENCES = 4
 CAPACITY = (4096, 16384, 8192, 4096, 4096)  # samples of 0 to 4 references held by one process
-CHANGED = 6.0  # mean difference of a token's pixels to every reference that counts as a change
+CHANGED = 3.0  # mean difference of a token's pixels to every reference that counts as a change
 EDGE = 12.0  # standard deviation of a token's pixels that counts as more than plain
 FOLLOW = 4.0  # how much likelier a token of the first reference is kept where the target's is
 ENCODED_TOGETHER = 8
 ALL_WORDS = 0.3  # share of batches that keep all padding of the prompts
-CHANGE_WEIGHT = 3.0  # loss of a changed target token against that of an unchanged one
+CHANGE_SHARE = 0.35  # of the loss that the changed tokens of a picture make up, as far as the two bounds allow
+CHANGE_WEIGHTS = (3.0, 16.0)  # bounds of the weight of a changed target token against that of an unchanged one
 
 
 class Encoder:
@@ -96,7 +97,9 @@ def importance(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         changed = busy[0]
     keep = 1.0 + 4.0 * busy
     keep[0] += 4.0 * changed
-    return keep.astype(np.float32), np.where(changed, CHANGE_WEIGHT, 1.0).astype(np.float32)
+    count = max(1, int(changed.sum()))
+    weight = np.clip(CHANGE_SHARE / (1 - CHANGE_SHARE) * (TARGET_TOKENS - count) / count, *CHANGE_WEIGHTS)
+    return keep.astype(np.float32), np.where(changed, weight, 1.0).astype(np.float32)
 
 
 @dataclasses.dataclass
