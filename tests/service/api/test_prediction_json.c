@@ -96,7 +96,7 @@ static void outputs_are_absolute_urls_with_a_suffix(void **state)
                         "http://h/files/" TOKEN ".jpeg");
     assert_string_equal(json_string_value(json_object_get(at(object, "urls"), "get")),
                         "http://h/api/v3/predictions/" ID "/result");
-    assert_int_equal(json_integer_value(at(object, "executionTime")), 1500);
+    assert_int_equal(json_integer_value(at(object, "executionTime")), 1400);
     assert_int_equal(json_integer_value(json_object_get(at(object, "timings"), "inference")), 1400);
     assert_true(json_real_value(json_object_get(at(object, "stage_timings"), "text")) > 0.4);
     assert_int_equal(json_array_size(at(object, "warnings")), 2);
