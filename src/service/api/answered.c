@@ -19,7 +19,7 @@ struct kx_answered {
     pthread_mutex_t lock; /* of what follows; nothing is called while it is held */
     pthread_cond_t changed;
     note *first, **last;
-    bool is_closing;
+    bool is_writing, is_closing;
 };
 
 static void write_note(kx_store *store, note *one)
@@ -41,9 +41,12 @@ static void *write_notes(void *argument)
         if (one == NULL) break;
         answered->first = one->next;
         if (answered->first == NULL) answered->last = &answered->first;
+        answered->is_writing = true;
         pthread_mutex_unlock(&answered->lock);
         write_note(answered->store, one);
         pthread_mutex_lock(&answered->lock);
+        answered->is_writing = false;
+        pthread_cond_broadcast(&answered->changed);
     }
     pthread_mutex_unlock(&answered->lock);
     return NULL;
@@ -73,12 +76,20 @@ void kx_answered_close(kx_answered *answered)
     if (answered == NULL) return;
     pthread_mutex_lock(&answered->lock);
     answered->is_closing = true;
-    pthread_cond_signal(&answered->changed);
+    pthread_cond_broadcast(&answered->changed);
     pthread_mutex_unlock(&answered->lock);
     pthread_join(answered->thread, NULL);
     pthread_cond_destroy(&answered->changed);
     pthread_mutex_destroy(&answered->lock);
     free(answered);
+}
+
+void kx_answered_settle(kx_answered *answered)
+{
+    pthread_mutex_lock(&answered->lock);
+    while (answered->first != NULL || answered->is_writing)
+        pthread_cond_wait(&answered->changed, &answered->lock);
+    pthread_mutex_unlock(&answered->lock);
 }
 
 static void exchange_ended(void *argument, bool delivered)
@@ -93,7 +104,7 @@ static void exchange_ended(void *argument, bool delivered)
     pthread_mutex_lock(&answered->lock);
     *answered->last = one;
     answered->last = &one->next;
-    pthread_cond_signal(&answered->changed);
+    pthread_cond_broadcast(&answered->changed);
     pthread_mutex_unlock(&answered->lock);
 }
 

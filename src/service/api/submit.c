@@ -227,9 +227,11 @@ static kx_status store_job(submission *s, const texts *made, char id[33], kx_sub
                        .webhook = s->webhook,
                        .body_hash = s->hash},
         .idempotency_key = s->idempotency_key,
+        .is_waited = s->window_ms > 0,
         .max_queued = settings->max_queued,
         .join_window_ns = join_window_ns,
     };
+    kx_answered_settle(s->api->answered); /* whom a client left a moment ago can be joined */
     return kx_store_submit(s->api->store, &submit, id, outcome, &s->err);
 }
 

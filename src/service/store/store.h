@@ -122,6 +122,7 @@ typedef enum kx_submit_outcome {
 typedef struct kx_submit {
     kx_prediction prediction;    /* id empty: made here */
     const char *idempotency_key; /* NULL: none; kept for a day */
+    bool is_waited; /* the client waits for the end: if the server dies before, it had no answer */
     unsigned max_queued;
     int64_t join_window_ns; /* how long after its end an undelivered job can be joined: one minute */
 } kx_submit;
@@ -168,8 +169,8 @@ kx_status kx_store_set_prepared(kx_store *store, const char *id, const char *req
 kx_status kx_store_queue_position(kx_store *store, const char *id, unsigned *position, kx_error *err);
 kx_status kx_store_queue_count(kx_store *store, uint64_t counts[KX_JOB_STATES], kx_error *err);
 /* Processing jobs of an earlier process go back to created (they resume from their checkpoint), end as
- * cancelled when they were asked to, or fail when their attempts are used up. Called once at the server's
- * start. */
+ * cancelled when they were asked to, or fail when their attempts are used up. Where there are any, that
+ * process died: unended jobs whose clients waited can be joined. Called once at the server's start. */
 kx_status kx_store_requeue_orphans(kx_store *store, unsigned max_attempts, unsigned *requeued, kx_error *err);
 /* Back to created, at its old place, after a transient fault or at a graceful stop (which does not count as
  * an attempt). One that was asked to cancel ends as cancelled; one that is not processing stays as it is. */

@@ -254,6 +254,10 @@ static kx_status apply_orphans(kx_store *store, kx_db *db, void *argument, kx_er
     kx_status status = KX_OK;
     return_of_jobs *wanted = argument;
     wanted->requeued = 0;
+    KX_TRY(kx_db_run(db,
+                     "UPDATE predictions SET delivered = -1 WHERE delivered = 2 AND state < 2 "
+                     "AND EXISTS (SELECT 1 FROM predictions WHERE state = 1)",
+                     KX_NO_VALUES, NULL, err));
     for (;;) {
         sqlite3_stmt *rows = NULL;
         kx_job_row row;

@@ -20,7 +20,7 @@ static const char *const steps[] = {
     "  finished_ns INTEGER NOT NULL DEFAULT 0, prepared INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT "
     "0,"
     "  cancel_requested INTEGER NOT NULL DEFAULT 0, delete_requested INTEGER NOT NULL DEFAULT 0,"
-    "  delivered INTEGER NOT NULL DEFAULT 0," /* 0 not known, 1 yes, -1 no */
+    "  delivered INTEGER NOT NULL DEFAULT 0," /* 0 not known, 1 yes, -1 no, 2 not known of one that is waited for */
     "  charge INTEGER NOT NULL, price_micro INTEGER NOT NULL, num_images INTEGER NOT NULL,"
     "  base64 INTEGER NOT NULL, code INTEGER NOT NULL DEFAULT 0, inference_ms INTEGER NOT NULL DEFAULT 0,"
     "  model TEXT NOT NULL, body_hash TEXT NOT NULL, webhook TEXT NOT NULL, error TEXT NOT NULL DEFAULT '',"

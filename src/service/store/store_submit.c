@@ -93,17 +93,18 @@ static kx_status insert_prediction(kx_store *store, kx_db *db, submission *sent,
         snprintf(sent->id, sizeof sent->id, "%s", p->id);
     else
         KX_TRY(kx_random_hex(sent->id, 32, err));
-    KX_TRY(kx_db_run(
-        db,
-        "INSERT INTO predictions (id, key_id, state, created_ns, prepared, charge, price_micro, "
-        "num_images, base64, model, body_hash, webhook, warnings, request, input) VALUES (?1, ?2, 0, "
-        "?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-        KX_VALUES(KX_TEXT(sent->id), KX_INT(p->key_id), KX_INT(sent->now_ns), KX_INT(p->prepared),
-                  KX_INT(p->price_micro), KX_INT(p->num_images), KX_INT(p->base64),
-                  KX_TEXT(or_else(p->model, "")), KX_TEXT(or_else(p->body_hash, "")),
-                  KX_TEXT(or_else(p->webhook, "")), KX_TEXT(or_else(p->warnings, "[]")),
-                  KX_TEXT(or_else(p->request, "{}")), KX_TEXT(or_else(p->input, "{}"))),
-        NULL, err));
+    KX_TRY(kx_db_run(db,
+                     "INSERT INTO predictions (id, key_id, state, created_ns, prepared, charge, price_micro, "
+                     "num_images, base64, model, body_hash, webhook, warnings, request, input, delivered) "
+                     "VALUES (?1, ?2, 0, "
+                     "?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                     KX_VALUES(KX_TEXT(sent->id), KX_INT(p->key_id), KX_INT(sent->now_ns),
+                               KX_INT(p->prepared), KX_INT(p->price_micro), KX_INT(p->num_images),
+                               KX_INT(p->base64), KX_TEXT(or_else(p->model, "")),
+                               KX_TEXT(or_else(p->body_hash, "")), KX_TEXT(or_else(p->webhook, "")),
+                               KX_TEXT(or_else(p->warnings, "[]")), KX_TEXT(or_else(p->request, "{}")),
+                               KX_TEXT(or_else(p->input, "{}")), KX_INT(sent->submit->is_waited ? 2 : 0)),
+                     NULL, err));
     int64_t seq = sqlite3_last_insert_rowid(kx_db_handle(db));
     if (sent->submit->idempotency_key != NULL)
         KX_TRY(kx_db_run(db, "REPLACE INTO idempotency VALUES (?1, ?2, ?3, ?4, ?5)",
