@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import json
 import pathlib
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any, Callable, Iterator
 from harness import pictures
 from harness.client import MULTI, NOWHERE, QUICK, SLOW, ULTRA_FAST
 from harness.receiver import Receiver, verify
-from harness.server import SOURCE, Server, Workplace, environment, node
+from harness.server import SOURCE, Server, Workplace, environment, node, pause
 from harness.tap import Suite, equal, expect, until
 
 SCRIPT = SOURCE / "tests" / "service_e2e" / "clients" / "sdk.cjs"
@@ -142,12 +143,21 @@ def _(s: Stage) -> None:
 
 @suite.case("npm-0.2.3: a sync call longer than its 10 s limit is sent again and joins the one job", 200)
 def _(s: Stage) -> None:
-    params = {**SLOW, "prompt": "longer than ten seconds", "size": "640*640", "num_images": 3}
-    before = s.patient.api.balance()
-    value = s.call(OLD, "sync", server=s.patient, model=MULTI, input=params)
-    equal(len(value.get("outputs", [])), 3, f"outputs ({value})")
-    equal([job["status"] for job in jobs(s.patient, params["prompt"])], ["completed"], "jobs")
-    expect(abs(before - s.patient.api.balance() - 0.09) < 1e-9, f"charged {before - s.patient.api.balance()}")
+    def slowly(handler: http.server.BaseHTTPRequestHandler) -> None:
+        pause(13)
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(pictures.png())))
+        handler.end_headers()
+        handler.wfile.write(pictures.png())
+
+    with Receiver() as receiver:
+        params = {**QUICK, "prompt": "longer than ten seconds", "images": [receiver.give("/slow.png", act=slowly)]}
+        before = s.patient.api.balance()
+        value = s.call(OLD, "sync", server=s.patient, model=MULTI, input=params)
+        equal(len(value.get("outputs", [])), 1, f"outputs ({value})")
+        equal([job["status"] for job in jobs(s.patient, params["prompt"])], ["completed"], "jobs")
+        equal(len(receiver.asked), 1, "times that the picture was fetched")
+        expect(abs(before - s.patient.api.balance() - 0.03) < 1e-9, f"charged {before - s.patient.api.balance()}")
 
 
 suite.main()
