@@ -39,21 +39,22 @@ def _latent_statistics(model: AutoencoderKL) -> tuple[float, float]:
 
 
 def export(work: Path, out: Path) -> None:
-    """Writes the folder."""
+    """Writes the folder. With the decoder's second stage, scale and shift of a folder that is there stay: the flow knows them."""
     model = build()
     decoder = work / "vae-decoder.pt"
     state = torch.load(decoder if decoder.exists() else work / "vae.pt")["ema"]
     rounded = {name: value.bfloat16().contiguous() for name, value in state.items()}
     model.load_state_dict({name: value.float() for name, value in rounded.items()})
-    mean, deviation = _latent_statistics(model)
     out.mkdir(parents=True, exist_ok=True)
-    config = {key: value for key, value in model.config.items() if not key.startswith("_")}
-    config |= {"_class_name": "AutoencoderKL", "shift_factor": round(mean, 5), "scaling_factor": round(1 / deviation, 5)}
-    config |= {"sample_size": 128, "force_upcast": False}
-    (out / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    save_file(rounded, out / WEIGHTS, metadata={"format": "pt"})
-    print(f"{sum(v.numel() for v in rounded.values())} parameters, {(out / WEIGHTS).stat().st_size} bytes, "
-          f"latent mean {mean:.4f}, deviation {deviation:.4f}")
+    if not (decoder.exists() and (out / "config.json").exists()):
+        mean, deviation = _latent_statistics(model)
+        config = {key: value for key, value in model.config.items() if not key.startswith("_")}
+        config |= {"_class_name": "AutoencoderKL", "shift_factor": round(mean, 5), "scaling_factor": round(1 / deviation, 5)}
+        config |= {"sample_size": 128, "force_upcast": False}
+        (out / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    save_file(rounded, out / (WEIGHTS + ".part"), metadata={"format": "pt"})
+    (out / (WEIGHTS + ".part")).replace(out / WEIGHTS)
+    print(f"{sum(v.numel() for v in rounded.values())} parameters, {(out / WEIGHTS).stat().st_size} bytes")
 
 
 def load(folder: Path) -> AutoencoderKL:
