@@ -42,7 +42,7 @@ def wrap(text, font, width, lines=2):
 
 def card_width(references):
     """Width of the card of an edit with so many references."""
-    columns = max(1, (references + 1) // 2) if references > 2 else references
+    columns = (references + 1) // 2 if references > 2 else references
     return 2 * GAP + columns * (SIDE + GAP) + (64 if references else 0) + RESULT_SIDE
 
 
@@ -69,16 +69,17 @@ def draw_card(page, pen, left, top, width, edit):
     body = top + GAP + TEXT_HEIGHT
     area = height - GAP - TEXT_HEIGHT - GAP
     x, rows = left + GAP, 2 if len(references) > 2 else 1
+    columns = -(-len(references) // rows)
     block = rows * SIDE + (rows - 1) * GAP
     for number, path in enumerate(references):
-        column, row = divmod(number, rows)
+        row, column = divmod(number, columns)
         x = left + GAP + column * (SIDE + GAP)
         y = body + (area - block) // 2 + row * (SIDE + GAP)
         paste(page, path, SIDE, x, y)
         pen.ellipse((x + 8, y + 8, x + 32, y + 32), fill=ACCENT)
         pen.text((x + 20, y + 20), str(number + 1), fill=CARD, font=label, anchor="mm")
     if references:
-        x += SIDE + GAP
+        x = left + GAP + columns * (SIDE + GAP)
         draw_arrow(pen, x, body + area // 2)
         x += 64
     paste(page, result, RESULT_SIDE, x, body + (area - RESULT_SIDE) // 2)

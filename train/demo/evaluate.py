@@ -11,10 +11,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -74,12 +76,14 @@ def run_program(program: Path, model: Path, edit: Edit, seed: int, options: Sequ
 
 
 def program_results(program: Path, model: Path, tasks: list[Edit], options: Sequence[str] = ()) -> list[Result]:
-    """Runs the program on every edit; the seed is the number of the edit."""
-    out = []
-    for seed, edit in enumerate(tasks):
-        picture, seconds = run_program(program, model, edit, seed, options)
-        out.append(result(edit, picture, seconds))
-    return out
+    """Runs the program on every edit, one process of one thread on each core; the seed is the number of the edit."""
+
+    def run(number: int) -> Result:
+        picture, seconds = run_program(program, model, tasks[number], number, ["--threads", "1", *options])
+        return result(tasks[number], picture, seconds)
+
+    with ThreadPoolExecutor(os.cpu_count()) as executor:
+        return list(executor.map(run, range(len(tasks))))
 
 
 def checkpoint_results(checkpoint: Path, model: Path, tasks: list[Edit], steps: int, which: str) -> list[Result]:
