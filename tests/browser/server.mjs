@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { deflateSync } from 'node:zlib';
 
 async function freePort() {
@@ -99,10 +100,8 @@ export function makePng(path, size, colour, padding = 0) {
   return path;
 }
 
-export function samplePictures(folder) {
-  const disc = (x, y, cx, cy, r) => (x - cx) ** 2 + (y - cy) ** 2 < r * r;
-  return [
-    makePng(join(folder, 'house.png'), 128, (x, y) => (y > 96 ? [120, 180, 90] : x > 36 && x < 92 && y > 58 ? [214, 120, 84] : disc(x, y, 104, 22, 13) ? [255, 214, 90] : [160, 204, 240])),
-    makePng(join(folder, 'boat.png'), 128, (x, y) => (y > 88 ? [60, 120, 190] : x > 40 && x < 88 && y > 78 ? [140, 80, 50] : x > 62 && x < 66 && y > 24 ? [90, 70, 60] : [240, 225, 205])),
-  ];
+/* A man and a juice of the demo model's own world. */
+export function samplePictures() {
+  const folder = new URL('../../models/demo-samples/', import.meta.url);
+  return ['man.png', 'juice.png'].map((name) => fileURLToPath(new URL(name, folder)));
 }

@@ -5,7 +5,7 @@ import { Server, samplePictures, makePng } from './server.mjs';
 import { test, run, must, until, openPage, chooseFiles, dropFiles, shot, axeSource } from './harness.mjs';
 
 const server = await Server.start(process.argv[2], process.argv.slice(3));
-const pictures = samplePictures(server.folder);
+const pictures = samplePictures();
 const LONG = { num_inference_steps: 50, num_images: 4 };
 
 async function write(page, prompt, values = {}) {
@@ -47,7 +47,7 @@ test('drop two pictures, run, look, compare, chain a second edit, history, delet
   await dropFiles(page, '.reftray', pictures.map((path) => ({ name: path.split('/').pop(), base64: readFileSync(path).toString('base64') })));
   await page.waitForSelector('.ref.ready:nth-child(2)');
   must(await page.locator('.refnumber').allTextContents().then((all) => all.join()) === '1,2', 'the references are not numbered 1 and 2');
-  await write(page, 'Put the boat of reference 2 beside the house of reference 1');
+  await write(page, 'Let the man drink the juice.');
   await until('a price', async () => /\$0\.03/.test(await page.textContent('.price')));
   must(/33/.test(await page.textContent('.pricebox .hint')), 'no runs per dollar');
   const balance = await page.textContent('.pricebox > .hint:last-child');
@@ -65,7 +65,7 @@ test('drop two pictures, run, look, compare, chain a second edit, history, delet
   await page.keyboard.press('Escape');
   await page.click('.picturetools [aria-label="Use as reference"]');
   await page.waitForSelector('.ref:nth-child(3)');
-  await write(page, 'Now at night');
+  await write(page, 'Make it night.');
   await pressRun(page);
   await until('two finished runs', async () => (await page.locator('.job.completed').count()) === 2, 60000);
   await page.click('.navlink[data-route=history]');
@@ -78,7 +78,7 @@ test('drop two pictures, run, look, compare, chain a second edit, history, delet
   must(gone.code === 404, `the deleted prediction answers ${gone.code}`);
   await page.click('.past [aria-label="Same inputs"]');
   await page.waitForSelector('.form');
-  must(await page.inputValue('textarea') === 'Put the boat of reference 2 beside the house of reference 1', 'the prompt did not come back');
+  must(await page.inputValue('textarea') === 'Let the man drink the juice.', 'the prompt did not come back');
   await page.waitForSelector('.ref:nth-child(2)');
 });
 
@@ -309,7 +309,7 @@ for (const scheme of ['light', 'dark']) {
       };
       await chooseFiles(page, pictures);
       await page.waitForSelector('.ref.ready:nth-child(2)');
-      await write(page, 'Put the boat of reference 2 beside the house of reference 1', { num_inference_steps: 4 });
+      await write(page, 'Let the man drink the juice.');
       await check('idle');
       await shot(page, `idle-${width}-${scheme}`);
       await pressRun(page);
