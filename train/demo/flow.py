@@ -159,25 +159,30 @@ class Worker:
         self.warm_up()
         options, counters = self.options, self.flat.counters
         begin = time.monotonic()
-        before, used, shown, saved = float(counters[2]), 0, (begin, 0), begin
-        while not self.stop[0]:
-            step = int(counters[0])
+        step, fresh, before = int(counters[0]), int(counters[3]), float(counters[2])
+        used, shown, saved = 0, (begin, 0), begin
+        limit = 60 * (options.decay_minutes or options.minutes)
+        while step < self.stop[0]:
             number = step * options.processes + self.rank
             used += self.backward(choose_bucket(number), number)
+            if step % 50 == 0:
+                self.set_demand()
             if used > options.reuse * (self.pool.count - FIRST_SAMPLES):
                 self.pool.grow(GROWTH)
             now = time.monotonic()
-            limit = options.decay_minutes or options.minutes
-            if self.rank == 0:
-                counters[2] = before + now - begin
-                self.stop[0] = max(int(self.stop[0]), int(now - begin > 60 * limit))
+            if self.rank == 0 and (self.stop[1] or now - begin > limit):
+                self.stop[0] = step + 1
             decay = min(AVERAGE, (1 + step) / (10 + step))
-            self.updater.update(learning_rate(float(counters[3]), now - begin, options), decay)
-            if self.rank == 0 and (step + 1) % 50 == 0:
-                self.report(step + 1, used - shown[1], now - shown[0])
+            self.updater.update(learning_rate(fresh, now - begin, options), decay, fresh + 1)
+            step, fresh = step + 1, fresh + 1
+            if self.rank != 0:
+                continue
+            counters[0], counters[2], counters[3] = step, before + now - begin, fresh
+            if step % 50 == 0:
+                self.report(step, used - shown[1], now - shown[0])
                 counters[1] += options.processes * (used - shown[1])
                 shown = (now, used)
-            if self.rank == 0 and (now - saved > SAVE_SECONDS or self.stop[0]):
+            if now - saved > SAVE_SECONDS or step == self.stop[0]:
                 self.save()
                 saved = now
 
@@ -189,7 +194,6 @@ class Worker:
         minutes = float(self.flat.counters[2]) / 60
         total = int(self.flat.counters[1]) + self.options.processes * samples
         print(f"step {step} min {minutes:.1f} samples {total} loss {losses} {speed:.0f}/s pool {self.pool.count}", flush=True)
-        self.set_demand()
 
     def save(self) -> None:
         """Writes the checkpoint, then puts it into place."""
@@ -203,10 +207,15 @@ def checkpoint_path(options: Options) -> Path:
     return options.work / f"{options.name}.pt"
 
 
+def ask_on_signals(stop: Tensor) -> None:
+    """Lets a signal ask for the end of the run; the first process says after which step, so that all end together."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop[1:].fill_(1))
+
+
 def work(rank: int, shape: Shape, flat: Flat, barrier, stop: Tensor, options: Options) -> None:
     """Entry of a process; a failure releases the others from their barrier."""
-    signal.signal(signal.SIGTERM, lambda *_: stop.fill_(1))
-    signal.signal(signal.SIGINT, lambda *_: stop.fill_(1))
+    ask_on_signals(stop)
     try:
         Worker(rank, shape, flat, barrier, stop, options).run()
     except BaseException:
@@ -226,17 +235,17 @@ def train(options: Options) -> None:
     elif options.source:
         flat.load(read_folder(options.source, shape))
     context = torch.multiprocessing.get_context("spawn")
-    barrier, stop = context.Barrier(options.processes), torch.zeros(1, dtype=torch.int32).share_memory_()
+    barrier, stop = context.Barrier(options.processes), torch.tensor([2**62, 0]).share_memory_()
     arguments = (shape, flat, barrier, stop, options)
     processes = [context.Process(target=work, args=(rank, *arguments)) for rank in range(options.processes)]
     for process in processes:
         process.start()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.fill_(1))
+    ask_on_signals(stop)
     for process in processes:
         process.join()
-    if any(process.exitcode for process in processes):
-        raise SystemExit("a training process failed")
+    codes = [process.exitcode for process in processes]
+    if any(codes):
+        raise SystemExit(f"a training process failed: exit codes {codes}")
 
 
 def main() -> None:

@@ -125,8 +125,8 @@ class Updater:
         return gradient
 
     @torch.no_grad()
-    def update(self, rate: float, decay: float) -> None:
-        """One step at `rate` times the full learning rates; the average moves by 1 - `decay`."""
+    def update(self, rate: float, decay: float, count: int) -> None:
+        """Update number `count` since a fresh start, at `rate` times the full rates; the average moves by 1 - `decay`."""
         flat = self.flat
         self.barrier.wait()
         gradient = self._gradient(self.muon, 0)
@@ -142,7 +142,6 @@ class Updater:
         second = flat.square[self.adam.start - self.start : self.adam.stop - self.start]
         first.lerp_(gradient, 1 - ADAM_BETAS[0])
         second.lerp_(gradient.square_(), 1 - ADAM_BETAS[1])
-        count = float(flat.counters[3]) + 1
         root = (second / (1 - ADAM_BETAS[1] ** count)).sqrt_().add_(1e-8)
         flat.master[self.adam].addcdiv_(first, root, value=-rate * ADAM_RATE / (1 - ADAM_BETAS[0] ** count))
 
@@ -152,6 +151,3 @@ class Updater:
         flat.gradients[:, self.muon] = 0
         flat.gradients[:, self.adam] = 0
         self.barrier.wait()
-        if self.rank == 0:
-            flat.counters[0] += 1
-            flat.counters[3] += 1
