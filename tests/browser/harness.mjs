@@ -81,7 +81,8 @@ export async function run(server) {
       failed += 1;
       console.log(`not ok ${at + 1} - ${name}`);
       for (const line of String(problem.stack ?? problem).split('\n').slice(0, 6)) console.log(`# ${line}`);
-      if (page) await page.screenshot({ path: join(server.folder, `failed-${at + 1}.png`) }).then(() => console.log(`# the page then: ${join(server.folder, `failed-${at + 1}.png`)}`), () => {});
+      if (page) await shot(page, `failed-${at + 1}`).then(() => console.log(`# the page then: ${join(shotsFolder, `failed-${at + 1}.png`)}`), () => {});
+      for (const line of server.output.join('').trim().split('\n').slice(-5)) console.log(`# server: ${line}`);
     }
     await page?.context().close();
   }

@@ -6,10 +6,8 @@
  */
 #include "service/queue/job_run.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define PARKED_MAX     64
 #define IDLE_MS        5000 /* other processes (the program's key commands) cannot wake us */
@@ -184,15 +182,10 @@ static void wait_for_model(worker *w, uint64_t seen)
     if (waited < MODEL_ASKED_MS) kx_queue_pause(w->queue, MODEL_ASKED_MS - waited);
 }
 
-/* How much the compute threads step back for those that answer (on Linux nice() is of the calling thread, and
- * the model's threads inherit it). */
-enum { COMPUTE_NICE = 10 };
-
 void *kx_worker_main(void *argument)
 {
     kx_queue *queue = argument;
     worker w = {.queue = queue};
-    if (nice(COMPUTE_NICE) == -1) errno = 0; /* refused: all stay equal */
     while (!kx_queue_is_stopping(queue)) {
         uint64_t seen = kx_queue_generation(queue);
         int64_t wait_ms = release_parked(&w);
