@@ -8,7 +8,8 @@ const require = createRequire(join(process.env.KONTEXT_BROWSER_MODULES ?? proces
 const { chromium } = require('playwright-core');
 export const axeSource = require('axe-core').source;
 
-const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'];
+const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
+  '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
 
 export const shotsFolder = process.env.KONTEXT_SHOTS ?? '';
 const tests = [];
@@ -27,7 +28,7 @@ export async function until(what, ask, ms = 20000) {
 }
 
 export async function openPage(browser, server, { width = 1280, height = 900, scheme = 'light', key = server.key, locale = 'en-US', expectErrors = false } = {}) {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, locale, reducedMotion: 'reduce', permissions: ['clipboard-read', 'clipboard-write'] });
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, locale, reducedMotion: 'reduce', permissions: ['clipboard-read', 'clipboard-write', 'camera'] });
   const page = await context.newPage();
   page.setDefaultTimeout(20000);
   const troubles = [];

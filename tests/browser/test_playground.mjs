@@ -94,6 +94,133 @@ test('references are reordered and removed by keyboard, replaced by number', asy
   must(await page.locator('.ref').count() === 1, 'Delete did not remove one');
 });
 
+test('references are reordered by dragging, replaced, and taken from an address', async (page) => {
+  await chooseFiles(page, pictures);
+  await page.waitForSelector('.ref.ready:nth-child(2)');
+  const names = () => page.locator('.ref').evaluateAll((all) => all.map((one) => one.getAttribute('aria-label').split(': ')[1]).join());
+  await page.dragAndDrop('.ref:nth-child(2)', '.ref:nth-child(1)');
+  must(await names() === 'juice.png,man.png', `after dragging the order is ${await names()}`);
+  await page.hover('.ref:nth-child(1)');
+  const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.click('.ref:nth-child(1) [aria-label^="Replace"]')]);
+  await chooser.setFiles(pictures[0]);
+  await until('the replacement', async () => (await names()) === 'man.png,man.png');
+  await page.fill('.refaddbox input[type=url]', 'not an address');
+  await page.click('.refaddbox .button:has-text("Add address")');
+  await until('the sentence', async () => /begins with http/.test(await page.textContent('.reftray .fielderror')));
+  await page.fill('.refaddbox input[type=url]', 'https://example.org/cat.png');
+  await page.click('.refaddbox .button:has-text("Add address")');
+  await page.waitForSelector('.ref:nth-child(3)');
+});
+
+test('a photo is taken with the camera', async (page) => {
+  await page.click('[aria-label="Take a photo"]');
+  await until('a picture of the camera', async () => page.evaluate(() => document.querySelector('video')?.videoWidth > 0));
+  await page.click('dialog .button:has-text("Take it")');
+  await page.waitForSelector('.ref.ready');
+  must(await page.locator('dialog').count() === 0, 'the camera stays open');
+});
+
+test('size by ratio, numbers and swap; wrong values are told beside the field', async (page) => {
+  const code = () => page.textContent('.samples code');
+  await page.click('.chip.ratio:has-text("16:9")');
+  await until('the size in the code', async () => /"size": "\d+\*\d+"/.test(await code()));
+  const [, w, hgt] = /"size": "(\d+)\*(\d+)"/.exec(await code());
+  must(Number(w) > Number(hgt), `16:9 gives ${w} x ${hgt}`);
+  await page.click('[aria-label="Swap width and height"]');
+  await until('the swapped size', async () => (await code()).includes(`"size": "${hgt}*${w}"`));
+  await page.fill('[aria-label="Width"]', '7');
+  await until('the least size', async () => /The least is \d+/.test(await page.textContent('[data-field="size"] .fielderror')));
+  await page.fill('[aria-label="Width"]', '');
+  await until('both or neither', async () => /both width and height/.test(await page.textContent('[data-field="size"] .fielderror')));
+  await page.click('.chip:has-text("As reference 1")');
+  must(!(await code()).includes('"size"'), 'the size stayed');
+  await page.fill('[data-field="num_inference_steps"] input[type=number]', '99');
+  await until('the most steps', async () => /The most is 50/.test(await page.textContent('[data-field="num_inference_steps"] .fielderror')));
+  await write(page, 'Nothing runs with a wrong field');
+  await page.click('.run');
+  must(await page.locator('.job').count() === 0, 'it ran all the same');
+});
+
+test('a locked seed gives the same picture again; more like this draws another', async (page) => {
+  await page.click('[aria-label="Draw a seed and keep it"]');
+  const seed = await page.inputValue('[data-field="seed"] input');
+  await page.click('[data-field="output_format"] .segment:has-text("png")');
+  await write(page, 'A cat in the park, wearing a red sweater.');
+  await pressRun(page);
+  await done(page);
+  must((await page.textContent('.job .facts')).includes(`seed ${seed}`), 'the seed was not used');
+  await pressRun(page);
+  await until('two results', async () => (await page.locator('.job.completed').count()) === 2, 60000);
+  const bytes = await page.evaluate(() => Promise.all([...document.querySelectorAll('.picture img')].map(async (image) => Array.from(new Uint8Array(await (await fetch(image.src)).arrayBuffer())).join())));
+  must(bytes[0] === bytes[1], 'the same seed gave other bytes');
+  await page.click('.job:first-child .button:has-text("More like this")');
+  await until('three results', async () => (await page.locator('.job.completed').count()) === 3, 60000);
+  must(!(await page.textContent('.job:first-child .facts')).includes(`seed ${seed}`), 'the seed is the same');
+  await page.click('.job:first-child .button:has-text("Same seed")');
+  must(await page.inputValue('[data-field="seed"] input') !== seed, 'the seed of the other run did not come');
+});
+
+test('a result is downloaded, its link and picture are copied', async (page) => {
+  await write(page, 'A dog at the beach, wearing a blue sweater.');
+  await pressRun(page);
+  await done(page);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.click('.picturetools [aria-label="Download"]')]);
+  must(/^[0-9a-f]{32}_0\.jpeg$/.test(download.suggestedFilename()), `it is called ${download.suggestedFilename()}`);
+  must(readFileSync(await download.path()).subarray(0, 2).toString('hex') === 'ffd8', 'it is no JPEG');
+  await page.click('.picturetools [aria-label="Copy the link"]');
+  await until('the link', async () => (await page.evaluate(() => navigator.clipboard.readText())).startsWith(`${server.url}/files/`));
+  await page.click('.picturetools [aria-label="Copy the picture"]');
+  await until('the picture', async () => page.evaluate(async () => (await navigator.clipboard.read())[0]?.types.includes('image/png')));
+});
+
+test('several runs are cards at once, the waiting ones with their place', async (page) => {
+  await write(page, 'One of three', LONG);
+  for (let at = 0; at < 3; at += 1) await pressRun(page);
+  await until('one running and one waiting', async () => (await page.locator('.job.processing').count()) === 1 && (await page.locator('.job.created').count()) >= 1);
+  await until('a place in the queue', async () => /before this one|Waiting for its turn/.test(await page.textContent('.job.created')));
+  for (const button of (await page.locator('.job .button:has-text("Stop")').all()).reverse()) await button.click();
+  await until('all to stop', async () => (await page.locator('.job.cancelled').count()) === 3);
+});
+
+test('the single model takes one reference', async (page) => {
+  await page.click('.models .segment:has-text("Single")');
+  await chooseFiles(page, pictures.slice(0, 1));
+  await page.waitForSelector('.ref.ready');
+  must(await page.locator('.refadd').isHidden(), 'a second can be added');
+  await until('the field in the code', async () => /"image": "http/.test(await page.textContent('.samples code')));
+});
+
+test('a key that may only read is told so', async (page) => {
+  const key = /\bkx_[0-9a-f]{40}\b/.exec(server.keyCommand('create', `reader-${Date.now()}`, '--role', 'read'))[0];
+  const reader = await openPage(page.context().browser(), server, { key, expectErrors: true });
+  await write(reader, 'Not allowed');
+  await reader.click('.run');
+  await until('the sentence', async () => /key/.test(await reader.textContent(".form > .fielderror")));
+  await reader.click('.navlink[data-route=keys]');
+  await until('the keys to be refused', async () => /admin key/.test(await reader.textContent('.view')));
+  await reader.context().close();
+});
+
+test('an example fills the form and gives its picture', async (page) => {
+  await page.click('.examplebox .button');
+  must(await page.locator('.example').count() === 10, 'not all examples are shown');
+  await page.click('.example:has-text("juice")');
+  await page.waitForSelector('.ref.ready:nth-child(2)');
+  must(/juice/.test(await page.inputValue('textarea')), 'the prompt is not there');
+  await pressRun(page);
+  await done(page);
+});
+
+test('the theme follows the button and is kept', async (page) => {
+  const theme = () => page.evaluate(() => document.documentElement.dataset.theme);
+  await page.click('.bar [aria-label^="Theme"]');
+  must(await theme() === 'light', `it is ${await theme()}`);
+  await page.click('.bar [aria-label^="Theme"]');
+  await page.reload();
+  await page.waitForSelector('.form');
+  must(await theme() === 'dark', `after a reload it is ${await theme()}`);
+});
+
 test('a picture is pasted from the clipboard', async (page) => {
   await page.evaluate(async () => {
     const canvas = document.createElement('canvas');

@@ -1,6 +1,6 @@
 /* The REST interface, as this page uses it. Paths are relative to the page, so that a prefix in front of it works. */
 
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, message, requestId) {
     super(message);
     this.status = status; // 0: the server was not reached
@@ -60,7 +60,6 @@ export const cancel = (id) => call('POST', `api/v3/predictions/${id}/cancel`);
 export const history = (query, signal) => call('POST', 'api/v3/predictions', { body: query, signal });
 export const remove = (ids) => call('POST', 'api/v3/predictions/delete', { body: { ids } });
 export const usage = (query) => call('POST', 'api/v3/user/usage_stats', { body: query });
-export const billings = (query) => call('POST', 'api/v3/billings/search', { body: query });
 export const listKeys = () => call('GET', 'api/v3/admin/keys');
 export const createKey = (body) => call('POST', 'api/v3/admin/keys', { body });
 export const revokeKey = (uuid) => call('DELETE', `api/v3/admin/keys/${uuid}`);
@@ -114,7 +113,7 @@ async function* eventsOf(answer) {
   }
 }
 
-/* Calls onChange(prediction) at each change until the end, onPreview(url) for each preview, onOffline(true|false) when the
+/* Calls onChange(prediction) at each change until the end, onPreview(data URI) for each preview, onOffline(true|false) when the
  * server goes and comes. Ends when the prediction does, when it is gone (404: onChange with status "deleted"), or with `signal`. */
 export async function follow(id, { onChange, onPreview, onOffline, signal }) {
   let last = '';
@@ -136,7 +135,7 @@ export async function follow(id, { onChange, onPreview, onOffline, signal }) {
             if (event.id) last = event.id;
             failures = 0;
             const data = JSON.parse(event.data);
-            if (event.type === 'preview') onPreview?.(data.image ?? data.url);
+            if (event.type === 'preview') onPreview?.(data.image);
             else {
               onChange(data);
               if (hasEnded(data.status)) return;

@@ -1,9 +1,10 @@
 /* A run as a card: waiting, running with progress and preview, or ended with its pictures and what can be done next. */
 import { h, replace, toast } from './dom.js';
 import { icon } from './icons.js';
-import { t, number, money, duration, when } from './i18n.js';
+import { t, money, duration, when } from './i18n.js';
 import { openViewer, openText } from './viewer.js';
 import { dropJob } from './jobs.js';
+import { copyText, failed } from './parts.js';
 import * as api from './api.js';
 
 function isBase64(output) { return !/^https?:|^\//.test(output); }
@@ -13,11 +14,16 @@ export function pictureUrl(output, input) {
   return api.localUrl(output);
 }
 
-export function inputOf(prediction) { return prediction.input ?? prediction.inputs ?? {}; }
+export function inputOf(prediction) { return prediction.input ?? {}; }
 
 export function imagesOf(input) {
   if (Array.isArray(input.images) && input.images.length) return input.images;
   return input.image ? [input.image] : [];
+}
+
+/* The references that lie on our own server, to be shown; others' addresses are not asked for. */
+export function referencesOf(input) {
+  return imagesOf(input).map((url, at) => ({ url: api.localUrl(url), label: t('refs.reference', { number: at + 1 }) })).filter(({ url }) => !/^https?:/.test(url));
 }
 
 function statusLine(job) {
@@ -53,7 +59,7 @@ export class Card {
 
   #head() {
     const input = inputOf(this.job.prediction);
-    const thumbs = this.job.thumbs?.length ? this.job.thumbs : imagesOf(input).map((url) => ({ thumb: api.localUrl(url) })).filter(({ thumb }) => !/^https?:/.test(thumb));
+    const thumbs = this.job.thumbs?.length ? this.job.thumbs : referencesOf(input).map(({ url }) => ({ thumb: url }));
     return h('header', { class: 'jobhead' },
       thumbs.length > 0 && h('span', { class: 'minis' }, thumbs.map(({ thumb }, at) => (thumb ? h('img', { src: thumb, alt: t('refs.reference', { number: at + 1 }) }) : h('span', { class: 'mini' }, at + 1)))),
       h('p', { class: 'jobprompt', title: input.prompt }, input.prompt ?? ''),
@@ -88,14 +94,14 @@ export class Card {
 
   async #cancel() {
     this.stopButton.disabled = true;
-    try { await api.cancel(this.job.id); } catch (problem) { toast(problem.status === 0 ? t('error.offline') : problem.message, 'bad'); this.stopButton.disabled = false; }
+    try { await api.cancel(this.job.id); } catch (problem) { failed(problem); this.stopButton.disabled = false; }
   }
 
   #drawEnded() {
     const { prediction } = this.job;
     const input = inputOf(prediction);
     const pictures = (prediction.outputs ?? []).map((output) => pictureUrl(output, input));
-    const references = imagesOf(input).map((url, at) => ({ url: api.localUrl(url), label: t('refs.reference', { number: at + 1 }) })).filter(({ url }) => !/^https?:/.test(url));
+    const references = referencesOf(input);
     const body = prediction.status === 'completed'
       ? h('div', { class: `pictures n${Math.min(4, pictures.length)}` }, pictures.map((url, at) => this.#picture(url, at, pictures, references)))
       : h('p', { class: 'joberror' }, icon('warn'), h('span', {}, prediction.error || t(`status.${prediction.status}`)));
@@ -116,21 +122,20 @@ export class Card {
         references.length > 0 && tool('compare', t('result.compare'), () => openViewer({ pictures, references, first: at, compare: true })),
         h('a', { class: 'chip', href: url, download: `kontext-${this.job.id.slice(0, 8)}-${at + 1}.${format}`, title: t('result.download'), 'aria-label': t('result.download') }, icon('download', 17)),
         tool('copy', t('result.copy'), () => copyPicture(url)),
-        !isBase64(output) && tool('link', t('result.link'), () => navigator.clipboard.writeText(link).then(() => toast(t('copied')), () => toast(t('error.clipboard'), 'bad'))),
+        !isBase64(output) && tool('link', t('result.link'), () => copyText(link)),
         tool('chain', t('result.chain'), () => this.actions.useAsReference(output, url))));
   }
 
   #facts() {
     const { prediction } = this.job;
     const seeds = prediction.seeds ?? [];
-    const size = prediction.sizes?.final ?? prediction.size;
+    const size = prediction.sizes?.final;
     const facts = [
       prediction.created_at && when(new Date(prediction.created_at)),
       prediction.timings?.inference > 0 && t('result.inference', { time: duration(prediction.timings.inference) }),
       seeds.length > 0 && t('result.seed', { seed: seeds.join(', ') }),
-      size && (Array.isArray(size) ? `${size[0]} × ${size[1]}` : `${size.width} × ${size.height}`),
+      size && `${size.width} × ${size.height}`,
       prediction.status === 'completed' && prediction.price !== undefined && t('result.charge', { price: money(prediction.price) }),
-      prediction.steps !== undefined && t('job.steps', { count: number(prediction.steps) }),
     ].filter(Boolean);
     const warnings = prediction.warnings ?? [];
     return h('div', { class: 'facts' }, h('p', { class: 'hint' }, facts.join(' · ')), warnings.map((warning) => h('p', { class: 'hint warning' }, icon('warn', 15), warning)));

@@ -5,6 +5,7 @@
 import { h, replace, uniqueId } from './dom.js';
 import { icon } from './icons.js';
 import { t } from './i18n.js';
+import { oneOf } from './parts.js';
 
 const RATIOS = [[1, 1], [4, 3], [3, 2], [16, 9], [3, 4], [2, 3], [9, 16]];
 
@@ -35,34 +36,14 @@ function textField(name, schema, changed) {
 
 function choiceField(name, schema, changed) {
   const id = uniqueId(name);
-  const buttons = schema.enum.map((one) => h('button', { type: 'button', role: 'radio', class: 'segment', 'aria-checked': 'false', data: { value: one } }, one));
+  const buttons = schema.enum.map((one) => h('button', { type: 'button', role: 'radio', class: 'segment' }, one));
   const group = h('div', { id, class: 'segments', role: 'radiogroup', 'aria-labelledby': `${id}-label` }, buttons);
   const outer = frame(name, schema, group, { id });
-  let value = schema.default ?? schema.enum[0];
-  const show = () => buttons.forEach((button) => {
-    const isOn = button.dataset.value === String(value);
-    button.setAttribute('aria-checked', String(isOn));
-    button.tabIndex = isOn ? 0 : -1;
-  });
-  group.addEventListener('click', (event) => {
-    const button = event.target.closest('.segment');
-    if (!button) return;
-    value = schema.enum[buttons.indexOf(button)];
-    show();
-    changed();
-  });
-  group.addEventListener('keydown', (event) => {
-    const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
-    if (!step) return;
-    event.preventDefault();
-    const next = (schema.enum.indexOf(value) + step + schema.enum.length) % schema.enum.length;
-    value = schema.enum[next];
-    show();
-    buttons[next].focus();
-    changed();
-  });
-  show();
-  return { name, ...outer, get: () => value, set: (wanted) => { value = wanted ?? schema.default ?? schema.enum[0]; show(); } };
+  let value;
+  const show = oneOf(buttons, 'aria-checked', (at) => { value = schema.enum[at]; changed(); });
+  const set = (wanted) => { value = wanted ?? schema.default ?? schema.enum[0]; show(schema.enum.indexOf(value)); };
+  set();
+  return { name, ...outer, get: () => value, set };
 }
 
 function rangeError(value, schema) {
@@ -109,8 +90,6 @@ function seedField(name, schema, changed) {
     lock.setAttribute('aria-pressed', String(isLocked));
     lock.title = isLocked ? t('seed.unlock') : t('seed.lock');
     lock.setAttribute('aria-label', lock.title);
-    box.disabled = !isLocked && box.value === '';
-    box.disabled = false;
   };
   const get = () => (box.value === '' ? undefined : Number(box.value));
   const check = () => { const problem = rangeError(get(), { type: 'integer', minimum: 0, maximum: most }); outer.error(problem); return problem; };

@@ -2,7 +2,8 @@
 import { h, replace, toast, debounce } from './dom.js';
 import { icon } from './icons.js';
 import { t, money, duration, when, number } from './i18n.js';
-import { inputOf, imagesOf, pictureUrl } from './cards.js';
+import { inputOf, referencesOf, pictureUrl } from './cards.js';
+import { failed, sentenceOf } from './parts.js';
 import { openViewer, openText } from './viewer.js';
 import * as api from './api.js';
 
@@ -44,7 +45,7 @@ export class HistoryView {
       this.#showChosen();
     } catch (problem) {
       if (problem.name === 'AbortError') return;
-      replace(this.list, h('p', { class: 'fielderror', role: 'alert' }, problem.status === 0 ? t('error.offline') : problem.message));
+      replace(this.list, h('p', { class: 'fielderror', role: 'alert' }, sentenceOf(problem)));
     }
   }
 
@@ -59,14 +60,14 @@ export class HistoryView {
     try {
       const { deleted_count: count } = await api.remove(ids);
       toast(t('history.deleted', { count }));
-    } catch (problem) { toast(problem.status === 0 ? t('error.offline') : problem.message, 'bad'); }
+    } catch (problem) { failed(problem); }
     await this.load();
   }
 
   #row(item) {
     const input = inputOf(item);
     const outputs = (item.outputs ?? []).map((output) => pictureUrl(output, input));
-    const references = imagesOf(input).map((url, at) => ({ url: api.localUrl(url), label: t('refs.reference', { number: at + 1 }) })).filter(({ url }) => !/^https?:/.test(url));
+    const references = referencesOf(input);
     const box = h('input', { type: 'checkbox', 'aria-label': t('history.choose'), onchange: () => { if (box.checked) this.chosen.add(item.id); else this.chosen.delete(item.id); this.#showChosen(); } });
     const facts = [when(new Date(item.created_at)), item.model.split('/').pop(), item.timings?.inference > 0 && duration(item.timings.inference), item.status === 'completed' && item.price !== undefined && money(item.price)].filter(Boolean);
     const tool = (name, text, act) => h('button', { type: 'button', class: 'button quiet square', title: text, 'aria-label': text, onclick: act }, icon(name, 18));

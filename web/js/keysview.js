@@ -1,8 +1,9 @@
 /* Keys, balances and spending; all keys for an admin, one's own spending for everybody. */
-import { h, replace, toast } from './dom.js';
+import { h, replace } from './dom.js';
 import { icon } from './icons.js';
 import { t, money, when, number } from './i18n.js';
 import { bars } from './charts.js';
+import { copyButton, failed, openDialog, sentenceOf } from './parts.js';
 import * as api from './api.js';
 
 const DAYS = 14;
@@ -27,7 +28,7 @@ export class KeysView {
       const rows = [...Array(DAYS).keys()].map((at) => new Date(start.getTime() + at * 86400000).toISOString().slice(0, 10)).map((name) => ({ name, value: found.get(name) ?? 0 }));
       const { summary } = usage;
       replace(this.usage, h('div', { class: 'tiles' }, this.#tile(t('keys.balance'), money(this.facts.balance.get() ?? 0)), this.#tile(t('keys.spent', { days: DAYS }), money(summary.total_cost ?? 0)), this.#tile(t('keys.requests'), number(summary.total_requests ?? 0))), bars(rows, t('keys.perday'), money));
-    } catch (problem) { replace(this.usage, h('p', { class: 'fielderror', role: 'alert' }, problem.status === 0 ? t('error.offline') : problem.message)); }
+    } catch (problem) { replace(this.usage, h('p', { class: 'fielderror', role: 'alert' }, sentenceOf(problem))); }
   }
 
   #tile(name, value) { return h('div', { class: 'tile' }, h('span', { class: 'hint' }, name), h('strong', {}, value)); }
@@ -53,20 +54,17 @@ export class KeysView {
   }
 
   async #do(work) {
-    try { await work(); await this.load(); this.facts.refreshBalance(); return true; } catch (problem) { toast(problem.status === 0 ? t('error.offline') : problem.message, 'bad'); return false; }
+    try { await work(); await this.load(); this.facts.refreshBalance(); return true; } catch (problem) { failed(problem); return false; }
   }
 
   /* Asks for the values of `fields` ({ name, label, type, value, step }) and calls `work` with them. */
   #ask(title, fields, work) {
     const inputs = fields.map((field) => h('input', { class: 'input', id: `ask-${field.name}`, type: field.type ?? 'number', step: field.step ?? 'any', min: field.min, value: field.value ?? '', required: true }));
-    const dialog = h('dialog', { class: 'dialog', 'aria-label': title }, h('form', { method: 'dialog', onsubmit: async (event) => {
+    const dialog = openDialog({ class: 'dialog', 'aria-label': title }, h('form', { method: 'dialog', onsubmit: async (event) => {
       event.preventDefault();
       if (await this.#do(() => work(Object.fromEntries(fields.map((field, at) => [field.name, field.type === 'text' ? inputs[at].value : Number(inputs[at].value)]))))) dialog.close();
     } }, h('h2', {}, title), fields.map((field, at) => h('div', { class: 'field' }, h('label', { class: 'label', for: `ask-${field.name}` }, field.label), inputs[at])),
     h('div', { class: 'row end' }, h('button', { type: 'button', class: 'button quiet', onclick: () => dialog.close() }, t('cancel')), h('button', { type: 'submit', class: 'button primary' }, t('save')))));
-    dialog.addEventListener('close', () => dialog.remove());
-    document.body.append(dialog);
-    dialog.showModal();
   }
 
   #credit(key) { this.#ask(t('keys.creditof', { name: key.name }), [{ name: 'amount', label: t('keys.amount'), value: 10 }], ({ amount }) => api.creditKey(key.uuid, amount)); }
@@ -76,11 +74,8 @@ export class KeysView {
   }
 
   #revoke(key) {
-    const dialog = h('dialog', { class: 'dialog', 'aria-label': t('keys.revoke') }, h('h2', {}, t('keys.revokeof', { name: key.name })), h('p', {}, t('keys.revoketext')),
+    const dialog = openDialog({ class: 'dialog', 'aria-label': t('keys.revoke') }, h('h2', {}, t('keys.revokeof', { name: key.name })), h('p', {}, t('keys.revoketext')),
       h('div', { class: 'row end' }, h('button', { type: 'button', class: 'button quiet', onclick: () => dialog.close() }, t('cancel')), h('button', { type: 'button', class: 'button primary danger', onclick: async () => { if (await this.#do(() => api.revokeKey(key.uuid))) dialog.close(); } }, t('keys.revoke'))));
-    dialog.addEventListener('close', () => dialog.remove());
-    document.body.append(dialog);
-    dialog.showModal();
   }
 
   async #create(event) {
@@ -89,7 +84,7 @@ export class KeysView {
     await this.#do(async () => {
       const made = await api.createKey({ name: data.get('name'), role: data.get('role'), balance: Number(data.get('balance') || 0) });
       event.target.reset();
-      replace(this.made, h('p', {}, t('keys.made')), h('div', { class: 'row' }, h('code', { class: 'secret' }, made.key), h('button', { type: 'button', class: 'button quiet small', onclick: () => navigator.clipboard.writeText(made.key).then(() => toast(t('copied'))) }, icon('copy', 16), t('copy'))));
+      replace(this.made, h('p', {}, t('keys.made')), h('div', { class: 'row' }, h('code', { class: 'secret' }, made.key), copyButton(() => made.key)));
     });
   }
 

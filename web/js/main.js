@@ -4,6 +4,7 @@ import { icon } from './icons.js';
 import { t, LANGUAGES, preferredLanguage, useLanguage, currentLanguage } from './i18n.js';
 import { findJobs, forgetJobs } from './jobs.js';
 import { Playground } from './play.js';
+import { sentenceOf } from './parts.js';
 import * as api from './api.js';
 
 const THEMES = ['auto', 'light', 'dark'];
@@ -128,8 +129,7 @@ async function enter() {
       refreshBalance: () => api.balance().then((now) => facts?.balance.set(now.balance), () => {}),
     };
   } catch (problem) {
-    if (problem.status === 0) return t('error.offline');
-    return problem.status === 401 || problem.status === 403 ? t('error.key') : problem.message;
+    return problem.status === 401 || problem.status === 403 ? t('error.key') : sentenceOf(problem);
   }
   drawBar();
   await findJobs();

@@ -10,6 +10,7 @@ import { jobs, addJob } from './jobs.js';
 import { sampleBox, requestTable, responseTable } from './samples.js';
 import { exampleStrip } from './examples.js';
 import { readme } from './readme.js';
+import { failed, oneOf, sentenceOf } from './parts.js';
 import * as api from './api.js';
 
 const KEPT = 'kontext.form';
@@ -49,7 +50,7 @@ export class Playground {
     replace(this.promptBox, prompt?.element, this.#promptAids(prompt));
     replace(this.fieldBox, this.fields.filter((field) => field !== prompt).map((field) => field.element));
     for (const field of this.fields) if (values[field.name] !== undefined) field.set(values[field.name]);
-    this.modelButtons?.forEach(([one, button]) => button.setAttribute('aria-checked', String(one === model)));
+    this.markModel(this.facts.models.indexOf(model));
     this.modelNote.textContent = model.description ?? '';
     replace(this.schemaBox, h('h3', {}, t('api.request')), requestTable(model), h('h3', {}, t('api.response')), responseTable());
     this.#changed();
@@ -138,11 +139,10 @@ export class Playground {
 
   /* An error of the server stands beside the field that it names. */
   #tell(problem) {
-    if (problem.status === 0) { this.problem.set(t('error.offline')); return; }
     if (problem.status === 401) { this.facts.signOut(t('error.key')); return; }
     const field = this.fields.find((one) => new RegExp(`^\\W?${one.name}\\b`).test(problem.message));
     if (field) { field.error(problem.message); field.element.scrollIntoView({ block: 'nearest' }); } else if (/^\W?images?\b/.test(problem.message)) this.references.problem.set(problem.message);
-    else this.problem.set(problem.message);
+    else this.problem.set(sentenceOf(problem));
   }
 
   fill(model, values, pictures) {
@@ -186,20 +186,19 @@ export class Playground {
       const made = await api.submit(prediction.model, { ...input, seed: -1 });
       addJob({ ...made, input });
       this.facts.refreshBalance();
-    } catch (problem) { toast(problem.status === 0 ? t('error.offline') : problem.message, 'bad'); }
+    } catch (problem) { failed(problem); }
   }
 
   #modelChoice() {
-    this.modelButtons = this.facts.models.map((model) => [model, h('button', { type: 'button', role: 'radio', class: 'segment', 'aria-checked': 'false', title: model.model_id, onclick: () => this.#useModel(model, this.#collect()) },
-      t(`model.${model.model_id.split('/').pop()}`) === `model.${model.model_id.split('/').pop()}` ? model.model_id.split('/').pop() : t(`model.${model.model_id.split('/').pop()}`))]);
-    const buttons = this.modelButtons.map(([, button]) => button);
-    return h('div', { class: 'segments models', role: 'radiogroup', 'aria-label': t('model.title'), onkeydown: (event) => {
-      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (!step) return;
-      const at = (buttons.indexOf(event.target) + step + buttons.length) % buttons.length;
-      buttons[at].focus();
-      buttons[at].click();
-    } }, buttons);
+    const { models } = this.facts;
+    const nameOf = (model) => {
+      const short = model.model_id.split('/').pop();
+      const known = t(`model.${short}`);
+      return known === `model.${short}` ? short : known;
+    };
+    const buttons = models.map((model) => h('button', { type: 'button', role: 'radio', class: 'segment', title: model.model_id }, nameOf(model)));
+    this.markModel = oneOf(buttons, 'aria-checked', (at) => this.#useModel(models[at], this.#collect()));
+    return h('div', { class: 'segments models', role: 'radiogroup', 'aria-label': t('model.title') }, buttons);
   }
 
   #draw() {
@@ -253,21 +252,15 @@ export class Playground {
     };
     const made = {};
     const body = h('div', { role: 'tabpanel', tabindex: '-1', id: 'playtab' });
-    const tabs = Object.keys(panels).map((name) => h('button', { type: 'button', role: 'tab', class: 'tab', id: `tab-${name}`, 'aria-controls': 'playtab', onclick: () => show(name) }, t(`tab.${name}`)));
-    const show = (name) => {
-      made[name] ??= panels[name]();
-      replace(body, made[name]);
-      body.setAttribute('aria-labelledby', `tab-${name}`);
-      tabs.forEach((tab) => { const isOn = tab.id === `tab-${name}`; tab.setAttribute('aria-selected', String(isOn)); tab.tabIndex = isOn ? 0 : -1; });
+    const names = Object.keys(panels);
+    const tabs = names.map((name) => h('button', { type: 'button', role: 'tab', class: 'tab', id: `tab-${name}`, 'aria-controls': 'playtab' }, t(`tab.${name}`)));
+    const show = (at) => {
+      made[at] ??= panels[names[at]]();
+      replace(body, made[at]);
+      body.setAttribute('aria-labelledby', tabs[at].id);
     };
-    const bar = h('div', { class: 'tabs', role: 'tablist', 'aria-label': t('tab.title'), onkeydown: (event) => {
-      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (!step) return;
-      const next = tabs[(tabs.indexOf(event.target) + step + tabs.length) % tabs.length];
-      next.click();
-      next.focus();
-    } }, tabs);
-    show('api');
-    return h('section', { class: 'playtabs' }, bar, body);
+    oneOf(tabs, 'aria-selected', show)(0);
+    show(0);
+    return h('section', { class: 'playtabs' }, h('div', { class: 'tabs', role: 'tablist', 'aria-label': t('tab.title') }, tabs), body);
   }
 }

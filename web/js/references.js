@@ -5,6 +5,7 @@
 import { h, replace, Value, toast } from './dom.js';
 import { icon } from './icons.js';
 import { t } from './i18n.js';
+import { openDialog, sentenceOf } from './parts.js';
 import * as api from './api.js';
 
 const KEPT = 'kontext.references';
@@ -76,7 +77,7 @@ export class References {
     thumbnail(file).then((made) => this.#change(item, made), () => this.#change(item, { thumb: '' }));
     item.ready = api.upload(file, file.name || 'picture.png').then(
       (url) => this.#change(item, { url, state: 'ready' }),
-      (problem) => this.#change(item, { state: 'broken', error: problem.status === 0 ? t('error.offline') : problem.message }),
+      (problem) => this.#change(item, { state: 'broken', error: sentenceOf(problem) }),
     );
     return item;
   }
@@ -170,7 +171,7 @@ export class References {
     try { stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } }); } catch { toast(t('refs.nocamera'), 'bad'); return; }
     const video = h('video', { autoplay: true, playsinline: true, class: 'camera' });
     video.srcObject = stream;
-    const dialog = h('dialog', { class: 'dialog', 'aria-label': t('refs.camera') }, video,
+    const dialog = openDialog({ class: 'dialog', 'aria-label': t('refs.camera') }, video,
       h('div', { class: 'row end' },
         h('button', { type: 'button', class: 'button quiet', onclick: () => dialog.close() }, t('cancel')),
         h('button', {
@@ -180,9 +181,7 @@ export class References {
             canvas.toBlob((blob) => { this.addFiles([new File([blob], 'camera.png', { type: 'image/png' })]); dialog.close(); }, 'image/png');
           },
         }, icon('camera'), t('refs.take'))));
-    dialog.addEventListener('close', () => { for (const track of stream.getTracks()) track.stop(); dialog.remove(); });
-    document.body.append(dialog);
-    dialog.showModal();
+    dialog.addEventListener('close', () => { for (const track of stream.getTracks()) track.stop(); });
   }
 
   #draw() {

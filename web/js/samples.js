@@ -1,8 +1,8 @@
 /* The same run as code: curl, Python, JavaScript and the command line, for exactly the inputs at hand. */
-import { h, replace, toast } from './dom.js';
-import { icon } from './icons.js';
+import { h, replace } from './dom.js';
 import { t } from './i18n.js';
 import { schemaOf, orderOf } from './fields.js';
+import { copyButton, oneOf } from './parts.js';
 
 function shellQuote(text) { return `'${text.replaceAll("'", "'\\''")}'`; }
 
@@ -16,7 +16,7 @@ function pythonValue(value, indent = 1) {
   return JSON.stringify(value);
 }
 
-export function makeSamples(model, inputs, base) {
+function makeSamples(model, inputs, base) {
   const json = JSON.stringify(inputs, null, 2);
   const words = [];
   for (const image of inputs.images ?? (inputs.image ? [inputs.image] : [])) words.push(`-i ${shellQuote(image.split('/').pop())}`);
@@ -40,22 +40,12 @@ export function sampleBox(watchInputs, base) {
   let chosen = 'curl';
   const code = h('code');
   const names = ['curl', 'Python', 'JavaScript', 'kontext'];
-  const tabs = names.map((name) => h('button', { type: 'button', role: 'tab', class: 'segment', 'aria-selected': 'false' }, name === 'kontext' ? t('api.commandline') : name));
-  const show = () => {
-    tabs.forEach((tab, at) => { tab.setAttribute('aria-selected', String(names[at] === chosen)); tab.tabIndex = names[at] === chosen ? 0 : -1; });
-    code.textContent = samples[chosen] ?? '';
-  };
-  const go = (at) => { chosen = names[(at + names.length) % names.length]; show(); };
-  tabs.forEach((tab, at) => {
-    tab.addEventListener('click', () => go(at));
-    tab.addEventListener('keydown', (event) => {
-      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (step) { go(at + step); tabs[names.indexOf(chosen)].focus(); }
-    });
-  });
+  const tabs = names.map((name) => h('button', { type: 'button', role: 'tab', class: 'segment' }, name === 'kontext' ? t('api.commandline') : name));
+  const show = () => { code.textContent = samples[chosen] ?? ''; };
+  const mark = oneOf(tabs, 'aria-selected', (at) => { chosen = names[at]; show(); });
+  mark(0);
   watchInputs(({ model, inputs }) => { samples = makeSamples(model, inputs, base); show(); });
-  const copy = h('button', { type: 'button', class: 'button quiet small', onclick: () => navigator.clipboard.writeText(samples[chosen]).then(() => toast(t('copied')), () => toast(t('error.clipboard'), 'bad')) }, icon('copy', 17), t('copy'));
-  return h('div', { class: 'samples' }, h('div', { class: 'row' }, h('div', { class: 'segments', role: 'tablist', 'aria-label': t('api.samples') }, tabs), h('span', { class: 'push' }), copy), h('pre', { class: 'code', tabindex: '0' }, code));
+  return h('div', { class: 'samples' }, h('div', { class: 'row' }, h('div', { class: 'segments', role: 'tablist', 'aria-label': t('api.samples') }, tabs), h('span', { class: 'push' }), copyButton(() => samples[chosen])), h('pre', { class: 'code', tabindex: '0' }, code));
 }
 
 function kindOf(property) {

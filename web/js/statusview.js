@@ -2,12 +2,13 @@
 import { h, replace } from './dom.js';
 import { t, number, duration } from './i18n.js';
 import { Line } from './charts.js';
+import { sentenceOf } from './parts.js';
 import * as api from './api.js';
 
 const EVERY_MS = 2000;
 
 /* Prometheus text as a map of "name" or "name{labels}" to numbers. */
-export function parseMetrics(text) {
+function parseMetrics(text) {
   const found = new Map();
   for (const line of text.split('\n')) {
     const match = /^([a-zA-Z_:][\w:]*(?:\{[^}]*\})?)\s+(\S+)/.exec(line);
@@ -50,7 +51,7 @@ export class StatusView {
       const metrics = parseMetrics(await api.text('metrics'));
       this.problem.textContent = '';
       this.#show(metrics);
-    } catch (problem) { this.problem.textContent = problem.status === 0 ? t('error.offline') : problem.status === 401 || problem.status === 403 ? t('status.adminonly') : problem.message; }
+    } catch (problem) { this.problem.textContent = problem.status === 401 || problem.status === 403 ? t('status.adminonly') : sentenceOf(problem); }
   }
 
   #show(metrics) {

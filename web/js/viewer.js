@@ -1,8 +1,9 @@
 /* A result at full size: alone, or with a slider against any reference. Zoom and place are one for both, so that the two
  * pictures stay in step. */
-import { h, replace } from './dom.js';
+import { h } from './dom.js';
 import { icon } from './icons.js';
 import { t } from './i18n.js';
+import { copyButton, openDialog } from './parts.js';
 
 const ZOOM_MOST = 8;
 
@@ -51,7 +52,7 @@ export function openViewer({ pictures, references, first = 0, compare = false })
   const tool = (name, text, act) => h('button', { type: 'button', class: 'button quiet square', title: text, 'aria-label': text, onclick: act }, icon(name));
 
   const count = h('span', { class: 'hint' });
-  const dialog = h('dialog', { class: 'viewer', 'aria-label': t('viewer.title') },
+  const dialog = openDialog({ class: 'viewer', 'aria-label': t('viewer.title') },
     h('div', { class: 'viewerbar' },
       pictures.length > 1 && tool('left', t('viewer.previous'), () => go(-1)), count, pictures.length > 1 && tool('right', t('viewer.next'), () => go(1)),
       references.length > 0 && choice, slider,
@@ -80,21 +81,13 @@ export function openViewer({ pictures, references, first = 0, compare = false })
     const act = { '+': () => setZoom(zoom * 1.5), '-': () => setZoom(zoom / 1.5), 0: () => setZoom(1), ArrowLeft: () => go(-1), ArrowRight: () => go(1) }[event.key];
     if (act) { event.preventDefault(); act(); }
   });
-  dialog.addEventListener('close', () => dialog.remove());
-  document.body.append(dialog);
   show();
-  dialog.showModal();
 }
 
 /* A text to look at and to copy. */
 export function openText(title, text) {
-  const dialog = h('dialog', { class: 'dialog wide', 'aria-label': title });
-  replace(dialog,
-    h('div', { class: 'row' }, h('h2', {}, title), h('span', { class: 'push' }),
-      h('button', { type: 'button', class: 'button quiet', onclick: () => navigator.clipboard.writeText(text) }, icon('copy'), t('copy')),
+  const dialog = openDialog({ class: 'dialog wide', 'aria-label': title },
+    h('div', { class: 'row' }, h('h2', {}, title), h('span', { class: 'push' }), copyButton(() => text),
       h('button', { type: 'button', class: 'button quiet square', 'aria-label': t('close'), onclick: () => dialog.close() }, icon('close'))),
     h('pre', { class: 'code', tabindex: '0' }, text));
-  dialog.addEventListener('close', () => dialog.remove());
-  document.body.append(dialog);
-  dialog.showModal();
 }
