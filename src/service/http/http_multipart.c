@@ -38,8 +38,11 @@ static bool refuse(kx_refusal *refusal, int status, const char *sentence)
     return false;
 }
 
-/* Copies the value of `;name=value` or `;name="value"`. False: not there, or it does not fit. */
-static bool parameter(const char *text, const char *name, char *out, size_t room)
+typedef enum found { FOUND_NOT = 0, FOUND, FOUND_BROKEN } found;
+
+/* Copies the value of `;name=value` or `;name="value"`. Broken: a quote that is not closed, or it does not
+ * fit. */
+static found parameter(const char *text, const char *name, char *out, size_t room)
 {
     size_t length = strlen(name);
     while ((text = strchr(text, ';')) != NULL) {
@@ -52,16 +55,16 @@ static bool parameter(const char *text, const char *name, char *out, size_t room
         size_t used = 0;
         for (; *text != '\0' && (is_quoted ? *text != '"' : *text != ';'); text++) {
             if (is_quoted && *text == '\\' && (text[1] == '"' || text[1] == '\\')) text++;
-            if (is_it && used + 1 >= room) return false;
+            if (is_it && used + 1 >= room) return FOUND_BROKEN;
             if (is_it) out[used++] = *text;
         }
-        if (is_quoted && *text != '"') return false;
+        if (is_quoted && *text != '"') return FOUND_BROKEN;
         if (!is_it) continue;
         while (!is_quoted && used > 0 && (out[used - 1] == ' ' || out[used - 1] == '\t')) used--;
         out[used] = '\0';
-        return true;
+        return FOUND;
     }
-    return false;
+    return FOUND_NOT;
 }
 
 static bool is_boundary(const char *text)
@@ -81,7 +84,7 @@ kx_multipart *kx_multipart_open(const char *content_type, const kx_multipart_cal
         refuse(refusal, 415, "a form is expected: Content-Type: multipart/form-data; boundary=...");
         return NULL;
     }
-    if (!parameter(content_type, "boundary", boundary, sizeof boundary) || !is_boundary(boundary)) {
+    if (parameter(content_type, "boundary", boundary, sizeof boundary) != FOUND || !is_boundary(boundary)) {
         refuse(refusal, 400, "the form's Content-Type has no proper boundary");
         return NULL;
     }
@@ -144,14 +147,16 @@ static bool sort_line(part_lines *lines, char *line)
 /* Browsers write a quote in a name as %22; the form of RFC 5987 is percent-encoded as a whole. */
 static bool read_names(char *disposition, kx_part *part, char *name, char *filename, size_t room)
 {
-    if (strncasecmp(disposition, "form-data", 9) != 0) return false;
-    if (!parameter(disposition, "name", name, room)) return false;
+    if (strncasecmp(disposition, "form-data", 9) != 0 || strchr("; \t", disposition[9]) == NULL) return false;
+    if (parameter(disposition, "name", name, room) != FOUND) return false;
     part->name = name;
     part->filename = "";
-    if (parameter(disposition, "filename", filename, room)) {
+    found plain = parameter(disposition, "filename", filename, room);
+    if (plain == FOUND_BROKEN) return false;
+    if (plain == FOUND) {
         part->is_file = true;
         part->filename = filename;
-    } else if (parameter(disposition, "filename*", filename, room)) {
+    } else if (parameter(disposition, "filename*", filename, room) == FOUND) {
         part->is_file = true;
         if (strncasecmp(filename, "utf-8''", 7) != 0 || !kx_target_decode(filename + 7, false)) return false;
         part->filename = filename + 7;
@@ -201,7 +206,8 @@ static bool take_head_byte(kx_multipart *multipart, char c, kx_refusal *refusal)
     head[size++] = c;
     head[size] = '\0';
     multipart->head_bytes = size;
-    bool is_end = size >= 4 && memcmp(head + size - 4, "\r\n\r\n", 4) == 0;
+    /* Two bytes: a part without a head, whose data must not be read as one. */
+    bool is_end = (size == 2 && c == '\n') || (size >= 4 && memcmp(head + size - 4, "\r\n\r\n", 4) == 0);
     return !is_end || begin_part(multipart, refusal);
 }
 

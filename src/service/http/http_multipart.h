@@ -12,7 +12,7 @@
 typedef struct kx_multipart kx_multipart;
 
 typedef struct kx_part {
-    const char *name;         /* decoded, UTF-8 */
+    const char *name;         /* unquoted, otherwise as it came */
     const char *filename;     /* "" where not announced */
     const char *content_type; /* "" likewise */
     bool is_file;             /* a file name was announced */

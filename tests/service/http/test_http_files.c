@@ -168,6 +168,12 @@ static void refuses_broken_forms(void **state)
          "--b-1\r\nContent-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: "
          "base64\r\n\r\nx\r\n--b-1--\r\n"},
         {400, FORM_TYPE, "--b-1\r\nX: y\r\n\r\nx\r\n--b-1--\r\n"},
+        {400, FORM_TYPE, "--b-1\r\n\r\nContent-Disposition: form-data; name=a\r\n\r\nx\r\n--b-1--\r\n"},
+        {400, FORM_TYPE, "--b-1\r\nContent-Disposition: form-dataX; name=a\r\n\r\nx\r\n--b-1--\r\n"},
+        {400, FORM_TYPE, PART("name=a; filename=\"p.png", "x") "--b-1--\r\n"},
+        {400, FORM_TYPE,
+         "--b-1\r\nContent-Disposition: form-data; name=a\r\nContent-Disposition: form-data; "
+         "name=b\r\n\r\nx\r\n--b-1--\r\n"},
         {400, FORM_TYPE, PART("name=a", "x") "--b-1x\r\n"},
         {400, FORM_TYPE, PART("name=a", "x") "--b-1--\r\nmore"},
     };
