@@ -13,10 +13,11 @@ static bool refuse(kx_exchange *exchange, int status, const char *sentence)
 
 static bool has_forwarding_header(const kx_head *head)
 {
-    static const char *const names[] = {"X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Forwarded",
-                                        "Via"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (kx_head_find(head, names[i]) != NULL) return true;
+    for (size_t i = 0; i < head->num_headers; i++) {
+        const char *name = head->headers[i].name;
+        if (strncasecmp(name, "X-Forwarded-", 12) == 0 || strcasecmp(name, "X-Real-IP") == 0 ||
+            strcasecmp(name, "Forwarded") == 0 || strcasecmp(name, "Via") == 0)
+            return true;
     }
     return false;
 }
@@ -121,13 +122,15 @@ static bool find_key(kx_exchange *exchange, bool *found)
     return true;
 }
 
-/* This machine asking under an address of its own: no page whose name was turned to 127.0.0.1. */
+/* This machine asking under an address of its own: no page whose name, "1.example" say, was turned to
+ * 127.0.0.1. */
 static bool is_local(const kx_exchange *exchange)
 {
     const char *host = exchange->head.host;
-    bool is_number = host[0] == '\0' || host[0] == '[' || (host[0] >= '0' && host[0] <= '9');
+    kx_address address;
+    bool is_named = host[0] == '\0' || strcmp(host, "localhost") == 0 || strncmp(host, "localhost:", 10) == 0;
     return !exchange->is_proxied && kx_address_is_loopback(&exchange->conn->peer) &&
-           (is_number || strcmp(host, "localhost") == 0 || strncmp(host, "localhost:", 10) == 0);
+           (is_named || kx_address_parse(host, strlen(host), &address));
 }
 
 static bool check_access(kx_exchange *exchange)
