@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 typedef struct kx_http_metrics {
-    uint64_t by_status[6]; /* 1xx .. 5xx at [1] .. [5] */
-    uint64_t by_code[600]; /* exact HTTP codes */
-    uint64_t refused_connections, bad_requests, rate_limited;
+    uint64_t by_code[600];
+    uint64_t refused_connections;
+    uint64_t bad_requests;                  /* whose head or address is broken: no route was looked for */
     uint64_t connections, waiting, streams; /* now */
     uint64_t bytes_in, bytes_out;
     /* Answered submits and polls that did not wait, and the time that they took. */

@@ -6,9 +6,9 @@
  * once:
  *
  *   kx_answer_json, kx_answer_error, kx_answer_bytes, kx_answer_file   a whole answer
- *   kx_answer_wait     nothing yet: the handler named there is called again when the topic is notified or
- * time is up kx_answer_stream   server-sent events: `more` is called at once and after each notification of
- * the topic
+ *   kx_answer_wait     nothing yet: the function named there is called when the topic is notified or time is
+ *                      up
+ *   kx_answer_stream   server-sent events: `more` is called at once and after each notification of the topic
  *
  * Waiting clients hold no thread. A client that hangs up, waiting or not, ends its exchange;
  * kx_exchange_on_end tells whether the answer went out whole. An exchange that a handler leaves unanswered is

@@ -4,14 +4,9 @@ void kx_http_metrics_read(kx_http *http, kx_http_metrics *metrics)
 {
     kx_http_counts *counts = &http->counts;
     *metrics = (kx_http_metrics){0};
-    for (int code = 100; code < 600; code++) {
-        uint64_t count = atomic_load(&counts->by_code[code]);
-        metrics->by_code[code] = count;
-        metrics->by_status[code / 100] += count;
-    }
+    for (int code = 100; code < 600; code++) metrics->by_code[code] = atomic_load(&counts->by_code[code]);
     metrics->refused_connections = atomic_load(&counts->refused_connections);
     metrics->bad_requests = atomic_load(&counts->bad_requests);
-    metrics->rate_limited = atomic_load(&counts->rate_limited);
     metrics->connections = atomic_load(&counts->connections);
     metrics->waiting = atomic_load(&counts->waiting);
     metrics->streams = atomic_load(&counts->streams);

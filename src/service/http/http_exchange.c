@@ -261,9 +261,8 @@ static void count(kx_exchange *exchange)
     kx_http_counts *counts = &exchange->http->counts;
     int status = exchange->answer.status;
     if (status > 0 && status < 600) atomic_fetch_add(&counts->by_code[status], 1);
-    if (status == 400) atomic_fetch_add(&counts->bad_requests, 1);
-    if (status == 429) atomic_fetch_add(&counts->rate_limited, 1);
     const kx_route *route = exchange->match.route;
+    if (route == NULL && status == 400) atomic_fetch_add(&counts->bad_requests, 1);
     if (route == NULL || exchange->has_waited || status >= 400) return;
     kx_histogram *histogram = NULL;
     if (route->access == KX_ACCESS_SUBMIT && strcmp(route->method, "POST") == 0)

@@ -146,7 +146,7 @@ typedef struct kx_http_topic {
 
 typedef struct kx_http_counts {
     _Atomic uint64_t by_code[600];
-    _Atomic uint64_t refused_connections, bad_requests, rate_limited;
+    _Atomic uint64_t refused_connections, bad_requests;
     _Atomic uint64_t connections, waiting, streams, bytes_in, bytes_out;
     pthread_mutex_t latency_lock; /* last in the order: nothing is called while it is held */
     kx_histogram submit_seconds, poll_seconds;

@@ -1,15 +1,15 @@
 /* Exchanges that wait for a topic, in buckets by the topic's hash. */
 #include "service/http/http_internal.h"
 
+#include "base/hash64.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
-static uint64_t hash_of(const char *text) /* FNV-1a */
+static uint64_t hash_of(const char *text)
 {
-    uint64_t hash = 14695981039346656037u;
-    for (; *text != '\0'; text++) hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+    uint64_t hash = kx_hash64_add_text(KX_HASH64_START, text);
     return hash ^ (hash >> 32);
 }
 
