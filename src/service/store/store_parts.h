@@ -15,6 +15,9 @@
 
 enum { KX_STORE_READERS = 8, KX_STORE_TOUCHED = 64 };
 
+/* How long an Idempotency-Key decides. */
+#define KX_STORE_IDEMPOTENCY_NS (INT64_C(24) * 3600 * 1000000000)
+
 /* ---- Changes: store_writer.c ---- */
 
 typedef kx_status kx_apply(kx_store *store, kx_db *db, void *argument, kx_error *err);

@@ -1,6 +1,12 @@
 /* The predictions as a queue. Order: keys take turns (the one served longest ago is next), and within a key
- * the oldest goes first. A job that goes back keeps its place, since its number (seq) stays. */
+ * the oldest goes first. A job that goes back keeps its place, since its number (seq) stays.
+ *
+ * What is asked at every wake and every poll names its index: left alone, SQLite takes the one over all
+ * predictions of a key, and then every record of the last days is read to find the few that wait. */
 #include "service/store/store_parts.h"
+
+#define WAITING    "predictions INDEXED BY predictions_waiting WHERE state = 0"
+#define UNPREPARED "predictions INDEXED BY predictions_unprepared WHERE state = 0 AND prepared = 0"
 
 static kx_status is_anything(kx_store *store, const char *sql, const kx_value *values, bool *is,
                              kx_error *err)
@@ -50,9 +56,8 @@ static kx_status apply_claim(kx_store *store, kx_db *db, void *argument, kx_erro
     wanted->found = false;
     KX_TRY(kx_db_number(
         db,
-        "SELECT oldest FROM (SELECT served, concurrency, id AS owner, (SELECT seq FROM predictions WHERE "
-        "state = 0 "
-        "AND prepared = 1 AND key_id = keys.id ORDER BY seq LIMIT 1) AS oldest FROM keys) "
+        "SELECT oldest FROM (SELECT served, concurrency, id AS owner, (SELECT seq FROM " WAITING
+        " AND prepared = 1 AND key_id = keys.id ORDER BY seq LIMIT 1) AS oldest FROM keys) "
         "WHERE oldest IS NOT NULL AND (SELECT count(*) FROM predictions WHERE state = 1 AND key_id = owner) "
         "< CASE WHEN concurrency > 0 THEN concurrency ELSE ?1 END ORDER BY served, owner LIMIT 1",
         KX_VALUES(KX_INT(wanted->default_concurrency)), &seq, &found, err));
@@ -69,8 +74,8 @@ kx_status kx_store_claim(kx_store *store, unsigned default_concurrency, kx_arena
     bool is_waiting;
     *found = false;
     /* A look costs nothing; a change waits for the disk. */
-    KX_TRY(is_anything(store, "SELECT 1 FROM predictions WHERE state = 0 AND prepared = 1 LIMIT 1",
-                       KX_NO_VALUES, &is_waiting, err));
+    KX_TRY(is_anything(store, "SELECT 1 FROM " WAITING " AND prepared = 1 LIMIT 1", KX_NO_VALUES, &is_waiting,
+                       err));
     if (!is_waiting) goto out;
     KX_TRY(kx_store_change(store, apply_claim, &wanted, err));
     *found = wanted.found;
@@ -84,8 +89,7 @@ static kx_status take_preparation(kx_store *store, kx_db *db, int64_t key_id, cl
     kx_status status = KX_OK;
     sqlite3_stmt *rows = NULL;
     KX_TRY(kx_db_start(db,
-                       "SELECT " KX_PREDICTION_COLUMNS " FROM predictions "
-                       "WHERE state = 0 AND prepared = 0 AND key_id = ?1 ORDER BY seq",
+                       "SELECT " KX_PREDICTION_COLUMNS " FROM " UNPREPARED " AND key_id = ?1 ORDER BY seq",
                        KX_VALUES(KX_INT(key_id)), &rows, err));
     for (;;) {
         bool has_row, is_new;
@@ -115,11 +119,10 @@ kx_status kx_store_claim_preparation(kx_store *store, kx_arena *arena, kx_predic
     claim wanted = {.arena = arena, .prediction = prediction};
     *found = false;
     KX_TRY(kx_store_reader_take(store, &db, err));
-    KX_TRY(kx_db_start(
-        db,
-        "SELECT id FROM keys WHERE EXISTS (SELECT 1 FROM predictions WHERE state = 0 AND prepared = 0 "
-        "AND key_id = keys.id) ORDER BY id <= ?1, id",
-        KX_VALUES(KX_INT(atomic_load(&store->last_prepared_key))), &keys, err));
+    KX_TRY(kx_db_start(db,
+                       "SELECT id FROM keys WHERE EXISTS (SELECT 1 FROM " UNPREPARED " AND key_id = keys.id) "
+                       "ORDER BY id <= ?1, id",
+                       KX_VALUES(KX_INT(atomic_load(&store->last_prepared_key))), &keys, err));
     while (!wanted.found) {
         bool has_row;
         KX_TRY(kx_db_next(db, keys, &has_row, err));
@@ -163,13 +166,11 @@ kx_status kx_store_queue_position(kx_store *store, const char *id, unsigned *pos
     KX_TRY(kx_store_reader_take(store, &db, err));
     KX_TRY(kx_db_number(
         db,
-        "WITH me AS MATERIALIZED (SELECT p.seq, p.key_id, k.served, (SELECT count(*) FROM predictions AS q "
-        "WHERE q.state = 0 AND q.key_id = p.key_id AND q.seq < p.seq) AS round FROM predictions AS p JOIN "
-        "keys AS k "
+        "WITH me AS MATERIALIZED (SELECT p.seq, p.key_id, k.served, (SELECT count(*) FROM " WAITING
+        " AND key_id = p.key_id AND seq < p.seq) AS round FROM predictions AS p JOIN keys AS k "
         "ON k.id = p.key_id WHERE p.id = ?1 AND p.state = 0) "
-        "SELECT me.round + coalesce((SELECT sum(min((SELECT count(*) FROM predictions AS q WHERE q.state = 0 "
-        "AND "
-        "q.key_id = k.id), me.round + ((k.served, k.id) < (me.served, me.key_id)))) "
+        "SELECT me.round + coalesce((SELECT sum(min((SELECT count(*) FROM " WAITING
+        " AND key_id = k.id), me.round + ((k.served, k.id) < (me.served, me.key_id)))) "
         "FROM keys AS k WHERE k.id <> me.key_id), 0) FROM me",
         KX_VALUES(KX_TEXT(id)), &number, NULL, err));
     *position = (unsigned)number;

@@ -1,8 +1,6 @@
 /* What is too old goes. The ledger and the keys stay. */
 #include "service/store/store_parts.h"
 
-#define IDEMPOTENCY_NS (INT64_C(24) * 3600 * 1000000000)
-
 /* So many rows of a kind in one transaction, so that a sweep never keeps submits waiting for long. */
 enum { ROWS_AT_ONCE = 200 };
 
@@ -30,10 +28,13 @@ static kx_status apply_expiry(kx_store *store, kx_db *db, void *argument, kx_err
     KX_TRY(kx_db_run(
         db, "DELETE FROM tickets WHERE token IN (SELECT token FROM tickets WHERE expires_ns <= ?1 LIMIT ?2)",
         KX_VALUES(KX_INT(now_ns), KX_INT(ROWS_AT_ONCE)), &tickets, err));
-    KX_TRY(kx_db_run(db, "DELETE FROM idempotency WHERE created_ns <= ?1",
-                     KX_VALUES(KX_INT(now_ns - IDEMPOTENCY_NS)), &names, err));
+    KX_TRY(kx_db_run(db,
+                     "DELETE FROM idempotency WHERE (key_id, name) IN (SELECT key_id, name FROM idempotency "
+                     "WHERE created_ns <= ?1 LIMIT ?2)",
+                     KX_VALUES(KX_INT(now_ns - KX_STORE_IDEMPOTENCY_NS), KX_INT(ROWS_AT_ONCE)), &names, err));
     sweep->removed = (uint64_t)(predictions + files + tickets + names);
-    sweep->is_complete = predictions < ROWS_AT_ONCE && files < ROWS_AT_ONCE && tickets < ROWS_AT_ONCE;
+    sweep->is_complete =
+        predictions < ROWS_AT_ONCE && files < ROWS_AT_ONCE && tickets < ROWS_AT_ONCE && names < ROWS_AT_ONCE;
 out:
     return status;
 }

@@ -20,7 +20,7 @@ static const char *const steps[] = {
     "  finished_ns INTEGER NOT NULL DEFAULT 0, prepared INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT "
     "0,"
     "  cancel_requested INTEGER NOT NULL DEFAULT 0, delete_requested INTEGER NOT NULL DEFAULT 0,"
-    "  delivered INTEGER NOT NULL DEFAULT 0," /* 0 not known, 1 yes, -1 no, 2 not known of one that is waited for */
+    "  delivered INTEGER NOT NULL DEFAULT 0," /* 1 yes, -1 no, 0 not known, 2 not known and waited for */
     "  charge INTEGER NOT NULL, price_micro INTEGER NOT NULL, num_images INTEGER NOT NULL,"
     "  base64 INTEGER NOT NULL, code INTEGER NOT NULL DEFAULT 0, inference_ms INTEGER NOT NULL DEFAULT 0,"
     "  model TEXT NOT NULL, body_hash TEXT NOT NULL, webhook TEXT NOT NULL, error TEXT NOT NULL DEFAULT '',"
@@ -83,6 +83,9 @@ static const char *const steps[] = {
 
     "CREATE TABLE checks (id INTEGER PRIMARY KEY CHECK (id = 1), at_ns INTEGER NOT NULL);"
     "INSERT INTO checks VALUES (1, 0);",
+
+    /* Every wake asks for these, and there are few or none of them. */
+    "CREATE INDEX predictions_unprepared ON predictions (key_id, seq) WHERE state = 0 AND prepared = 0;",
 };
 
 enum { VERSION = sizeof steps / sizeof steps[0] };

@@ -2,8 +2,6 @@
  * all in one transaction, so that two submits that arrive together see each other. */
 #include "service/store/store_parts.h"
 
-#define IDEMPOTENCY_NS (INT64_C(24) * 3600 * 1000000000)
-
 typedef struct submission {
     const kx_submit *submit;
     char id[33];
@@ -23,7 +21,7 @@ static kx_status find_idempotent(kx_db *db, submission *sent, kx_error *err)
         "SELECT predictions.id, idempotency.body_hash = ?3 FROM idempotency JOIN predictions ON seq = "
         "prediction WHERE idempotency.key_id = ?1 AND name = ?2 AND idempotency.created_ns > ?4",
         KX_VALUES(KX_INT(wanted->key_id), KX_TEXT(sent->submit->idempotency_key), KX_TEXT(wanted->body_hash),
-                  KX_INT(sent->now_ns - IDEMPOTENCY_NS)),
+                  KX_INT(sent->now_ns - KX_STORE_IDEMPOTENCY_NS)),
         &rows, err));
     KX_TRY(kx_db_next(db, rows, &found, err));
     if (!found) goto out;

@@ -319,6 +319,32 @@ static void a_database_of_a_newer_program_is_left_alone(void **state)
     assert_non_null(strstr(err.message, "newer"));
 }
 
+/* As the first version left it: without the index that a later step makes. */
+static void a_database_of_an_older_program_is_brought_up(void **state)
+{
+    store_fixture *f = *state;
+    kx_error err = {0};
+    sqlite3 *db = NULL;
+    kx_prediction p;
+    kx_submit_outcome outcome;
+    bool found;
+    char id[33];
+    kx_submit submit = store_fixture_submit_of(store_fixture_key(f, "a", 1000000, NULL), "");
+    submit.prediction.prepared = false;
+    assert_ok(kx_store_submit(f->store, &submit, id, &outcome, &err));
+    kx_store_close(f->store);
+    f->store = NULL;
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db, "DROP INDEX predictions_unprepared; PRAGMA user_version = 1", NULL, NULL, NULL),
+        SQLITE_OK);
+    sqlite3_close(db);
+    assert_ok(kx_store_open(&f->store, f->path, f->clock, &err));
+    assert_ok(kx_store_claim_preparation(f->store, &f->arena, &p, &found, &err));
+    assert_true(found);
+    assert_string_equal(p.id, id);
+}
+
 static void a_folder_that_cannot_be_written_is_one_sentence(void **state)
 {
     store_fixture *f = *state;
@@ -393,6 +419,7 @@ int main(void)
         STORE_TEST(a_lock_that_is_not_given_up_is_one_sentence),
         STORE_TEST(a_damaged_file_is_one_sentence),
         STORE_TEST(a_database_of_a_newer_program_is_left_alone),
+        STORE_TEST(a_database_of_an_older_program_is_brought_up),
         STORE_TEST(a_folder_that_cannot_be_written_is_one_sentence),
         STORE_TEST(a_file_of_another_user_is_one_sentence),
         STORE_TEST(a_second_server_is_refused),
