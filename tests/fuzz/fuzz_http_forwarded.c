@@ -13,7 +13,8 @@ static void look(const kx_head *head, const kx_networks *trusted)
     char text[KX_ADDRESS_TEXT_BYTES];
     kx_forwarded_client(head, trusted, &peer, &client);
     kx_address_format(&client, text);
-    if (!kx_address_parse(text, strlen(text), &again) || memcmp(&again, &client, sizeof client) != 0) abort();
+    if (!kx_http_address_parse(text, strlen(text), &again) || memcmp(&again, &client, sizeof client) != 0)
+        abort();
     const char *host = kx_forwarded_host(head, &arena), *prefix = kx_forwarded_prefix(head, &arena);
     const char *proto = kx_forwarded_proto(head, &arena);
     if (host != NULL && strpbrk(host, "/\"'<> ,\r\n") != NULL) abort();
@@ -39,6 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         bool good = kx_networks_parse(&trusted, text, &err) == KX_OK;
         if (!good && err.status != KX_ERR_USAGE) abort();
         if (good && kx_head_parse(&head, rest, size - (size_t)(rest - text), &refusal)) look(&head, &trusted);
+        kx_networks_free(&trusted);
     }
     free(text);
     return 0;

@@ -1,7 +1,7 @@
 #include "service/fetch/fetch.h"
 
 #include "base/clock.h"
-#include "service/fetch/networks.h"
+#include "service/fetch/reachable.h"
 #include "service/fetch/transfer.h"
 #include "service/fetch/url.h"
 
@@ -13,7 +13,7 @@
 
 struct kx_fetch {
     kx_fetch_options options;
-    kx_fetch_networks allowed;
+    kx_networks allowed;
 };
 
 static pthread_once_t library_once = PTHREAD_ONCE_INIT;
@@ -36,7 +36,7 @@ kx_status kx_fetch_open(kx_fetch **fetch, const kx_fetch_options *options, kx_er
     KX_FAIL_IF(made == NULL, err, KX_ERR_MEMORY, "out of memory for outgoing requests");
     made->options = *options;
     made->options.allow = NULL; /* borrowed for this call only */
-    KX_TRY(kx_fetch_networks_parse(&made->allowed, options->allow, err));
+    KX_TRY(kx_networks_parse(&made->allowed, options->allow, err));
     *fetch = made;
     made = NULL;
 out:
@@ -47,7 +47,7 @@ out:
 void kx_fetch_close(kx_fetch *fetch)
 {
     if (fetch == NULL) return;
-    kx_fetch_networks_free(&fetch->allowed);
+    kx_networks_free(&fetch->allowed);
     free(fetch);
 }
 

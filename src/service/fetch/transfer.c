@@ -1,6 +1,7 @@
 #include "service/fetch/transfer.h"
 
 #include "base/clock.h"
+#include "service/fetch/reachable.h"
 
 #include <curl/curl.h>
 #include <limits.h>
@@ -20,8 +21,8 @@
 static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *target)
 {
     const kx_transfer *transfer = user;
-    kx_fetch_address address;
-    if (purpose != CURLSOCKTYPE_IPCXN || !kx_fetch_address_from_socket(&address, &target->addr) ||
+    kx_address address;
+    if (purpose != CURLSOCKTYPE_IPCXN || !kx_address_from_socket(&address, &target->addr) ||
         !kx_fetch_address_is_reachable(&address, transfer->allowed))
         return CURL_SOCKET_BAD;
     return socket(target->family, target->socktype | SOCK_CLOEXEC, target->protocol);

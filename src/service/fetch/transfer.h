@@ -3,14 +3,14 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "service/common/networks.h"
 #include "service/fetch/fetch.h"
-#include "service/fetch/networks.h"
 #include "service/fetch/url.h"
 
 typedef struct kx_transfer {
     /* Asked for */
     const kx_url *url;
-    const kx_fetch_networks *allowed;
+    const kx_networks *allowed;
     int64_t until_ms;   /* monotonic */
     uint64_t max_bytes; /* of the answer's body */
     kx_bytes *out;      /* where it goes; NULL: thrown away */

@@ -91,7 +91,7 @@ static kx_status parse_bracketed(kx_url *url, const char *text, size_t length, s
     const char *end = memchr(text, ']', length);
     KX_FAIL_IF(end == NULL, err, KX_ERR_INPUT, "the URL's host opens a bracket and does not close it");
     KX_TRY(take_host(url, text + 1, (size_t)(end - text) - 1, err));
-    bool good = strchr(url->host, ':') != NULL && kx_fetch_address_parse(&url->address, url->host);
+    bool good = strchr(url->host, ':') != NULL && kx_address_parse(&url->address, url->host);
     KX_FAIL_IF(!good, err, KX_ERR_INPUT, "the URL's host in brackets is not an IPv6 address");
     url->is_address = true;
     *used = (size_t)(end - text) + 1;
@@ -107,7 +107,7 @@ static kx_status parse_host(kx_url *url, const char *text, size_t length, size_t
     *used = colon != NULL ? (size_t)(colon - text) : length;
     KX_TRY(take_host(url, text, *used, err));
     KX_TRY(check_name(url->host, err));
-    url->is_address = kx_fetch_address_parse(&url->address, url->host);
+    url->is_address = kx_address_parse(&url->address, url->host);
     KX_FAIL_IF(!url->is_address && ends_in_number(url->host), err, KX_ERR_INPUT,
                "the URL's host ends in a number and is not an address of four decimal numbers");
 out:

@@ -5,7 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "service/fetch/networks.h"
+#include "service/common/networks.h"
 
 #define KX_URL_BYTES_MAX  8192
 #define KX_HOST_BYTES_MAX 253
@@ -15,7 +15,7 @@ typedef struct kx_url {
     char host[KX_HOST_BYTES_MAX + 1]; /* lower case; an IPv6 address without its brackets */
     unsigned port;
     bool is_address; /* then `address` is what `host` says */
-    kx_fetch_address address;
+    kx_address address;
     const char *target; /* path and query, borrowed from the text */
     size_t target_bytes;
 } kx_url;

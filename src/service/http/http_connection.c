@@ -42,7 +42,7 @@ kx_conn *kx_conn_open(kx_http *http, int fd, const kx_address *peer)
     conn->fd = fd;
     conn->file = -1;
     conn->peer = *peer;
-    conn->peer_is_proxy = kx_networks_have(&http->trusted, peer);
+    conn->peer_is_proxy = kx_networks_hold(&http->trusted, peer);
     conn->is_fresh = true;
     conn->in.cap = KX_HTTP_HEAD_BYTES + READ_BYTES;
     conn->out.cap = OUT_BYTES_MAX;

@@ -1,71 +1,46 @@
 #include "service/http/http_forwarded.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
-static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
-static bool is_mapped(const kx_address *address)
+static bool is_port(const char *text, size_t length)
 {
-    return memcmp(address->bytes, mapped_prefix, 12) == 0;
-}
-
-static void set_v4(kx_address *address, const void *four_bytes)
-{
-    memcpy(address->bytes, mapped_prefix, 12);
-    memcpy(address->bytes + 12, four_bytes, 4);
-}
-
-bool kx_address_of(const struct sockaddr *from, kx_address *address)
-{
-    if (from->sa_family == AF_INET) {
-        struct sockaddr_in v4;
-        memcpy(&v4, from, sizeof v4);
-        set_v4(address, &v4.sin_addr);
-        return true;
-    }
-    if (from->sa_family != AF_INET6) return false;
-    struct sockaddr_in6 v6;
-    memcpy(&v6, from, sizeof v6);
-    memcpy(address->bytes, &v6.sin6_addr, 16);
+    if (length < 2 || length > 6 || text[0] != ':') return false;
+    for (size_t i = 1; i < length; i++)
+        if (text[i] < '0' || text[i] > '9') return false;
     return true;
 }
 
-/* Cuts a port off: of "[v6]:port" and of "v4:port". False: brackets that do not close. */
+/* Cuts a port off: of "[v6]:port" and of "v4:port". False: brackets that do not close, a port that is none.
+ */
 static bool cut_port(const char **text, size_t *length)
 {
-    if (*length > 0 && **text == '[') {
-        const char *end = memchr(*text, ']', *length);
-        if (end == NULL) return false;
-        *length = (size_t)(end - *text) - 1;
-        (*text)++;
-        return true;
-    }
-    const char *colon = memchr(*text, ':', *length);
-    bool is_only = colon != NULL && memchr(colon + 1, ':', *length - (size_t)(colon - *text) - 1) == NULL;
-    if (is_only) *length = (size_t)(colon - *text);
+    bool is_bracketed = *length > 0 && **text == '[';
+    const char *end = memchr(*text, is_bracketed ? ']' : ':', *length);
+    if (end == NULL) return !is_bracketed;
+    const char *rest = is_bracketed ? end + 1 : end;
+    size_t rest_length = *length - (size_t)(rest - *text);
+    if (!is_bracketed && memchr(end + 1, ':', rest_length - 1) != NULL) return true; /* a bare v6 */
+    if (rest_length > 0 && !is_port(rest, rest_length)) return false;
+    *length = (size_t)(end - *text) - is_bracketed;
+    *text += is_bracketed;
     return true;
 }
 
-bool kx_address_parse(const char *text, size_t length, kx_address *address)
+bool kx_http_address_parse(const char *text, size_t length, kx_address *address)
 {
     char copy[INET6_ADDRSTRLEN];
-    uint8_t v4[4];
     if (!cut_port(&text, &length) || length == 0 || length >= sizeof copy) return false;
     memcpy(copy, text, length);
     copy[length] = '\0';
-    if (inet_pton(AF_INET, copy, v4) == 1) {
-        set_v4(address, v4);
-        return true;
-    }
-    return inet_pton(AF_INET6, copy, address->bytes) == 1;
+    return kx_address_parse(address, copy);
 }
 
 void kx_address_format(const kx_address *address, char text[KX_ADDRESS_TEXT_BYTES])
 {
-    bool is_v4 = is_mapped(address);
+    bool is_v4 = kx_address_is_v4(address);
     if (inet_ntop(is_v4 ? AF_INET : AF_INET6, address->bytes + (is_v4 ? 12 : 0), text,
                   KX_ADDRESS_TEXT_BYTES) == NULL)
         text[0] = '\0';
@@ -74,63 +49,7 @@ void kx_address_format(const kx_address *address, char text[KX_ADDRESS_TEXT_BYTE
 bool kx_address_is_loopback(const kx_address *address)
 {
     static const uint8_t v6[16] = {[15] = 1};
-    return is_mapped(address) ? address->bytes[12] == 127 : memcmp(address->bytes, v6, 16) == 0;
-}
-
-static bool parse_bits(const char *text, size_t length, unsigned most, unsigned *bits)
-{
-    if (length == 0 || length > 3) return false;
-    *bits = 0;
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] < '0' || text[i] > '9') return false;
-        *bits = *bits * 10 + (unsigned)(text[i] - '0');
-    }
-    return *bits <= most;
-}
-
-static bool parse_network(kx_networks *networks, const char *text, size_t length)
-{
-    kx_address address;
-    unsigned bits;
-    const char *slash = memchr(text, '/', length);
-    size_t name = slash == NULL ? length : (size_t)(slash - text);
-    if (!kx_address_parse(text, name, &address)) return false;
-    unsigned most = is_mapped(&address) ? 32 : 128;
-    bits = most;
-    if (slash != NULL && !parse_bits(slash + 1, length - name - 1, most, &bits)) return false;
-    networks->of[networks->count].address = address;
-    networks->of[networks->count++].bits = bits + (128 - most);
-    return true;
-}
-
-kx_status kx_networks_parse(kx_networks *networks, const char *list, kx_error *err)
-{
-    kx_status status = KX_OK;
-    *networks = (kx_networks){0};
-    while (list != NULL && *list != '\0') {
-        list += strspn(list, " ,\t");
-        size_t length = strcspn(list, " ,\t");
-        if (length == 0) break;
-        KX_FAIL_IF(networks->count == KX_HTTP_NETWORKS_MAX, err, KX_ERR_USAGE,
-                   "trusted proxies: at most %d networks can be named", KX_HTTP_NETWORKS_MAX);
-        KX_FAIL_IF(!parse_network(networks, list, length), err, KX_ERR_USAGE,
-                   "trusted proxies: \"%.*s\" is neither an address nor a network such as 10.0.0.0/8",
-                   (int)(length > 100 ? 100 : length), list);
-        list += length;
-    }
-out:
-    return status;
-}
-
-bool kx_networks_have(const kx_networks *networks, const kx_address *address)
-{
-    for (size_t i = 0; i < networks->count; i++) {
-        const uint8_t *network = networks->of[i].address.bytes;
-        unsigned whole = networks->of[i].bits / 8, rest = networks->of[i].bits % 8;
-        if (memcmp(network, address->bytes, whole) != 0) continue;
-        if (rest == 0 || ((network[whole] ^ address->bytes[whole]) >> (8 - rest)) == 0) return true;
-    }
-    return false;
+    return kx_address_is_v4(address) ? address->bytes[12] == 127 : memcmp(address->bytes, v6, 16) == 0;
 }
 
 /* Cuts the last item off text[0, *length). False: there is none. */
@@ -155,9 +74,9 @@ static bool walk_line(const char *line, const kx_networks *trusted, kx_address *
     const char *item;
     while (last_item(line, &length, &item, &item_length)) {
         kx_address next;
-        if (!kx_address_parse(item, item_length, &next)) return false;
+        if (!kx_http_address_parse(item, item_length, &next)) return false;
         *client = next;
-        if (!kx_networks_have(trusted, &next)) return false;
+        if (!kx_networks_hold(trusted, &next)) return false;
     }
     return true;
 }

@@ -51,7 +51,7 @@ static void admit(kx_http *http, int fd, const kx_address *peer)
     static const kx_refusal greedy = {503, "there are too many connections from this address"};
     const kx_settings *settings = http->parts.settings;
     bool is_full = http->num_conns >= settings->max_connections;
-    bool is_greedy = !is_full && !kx_networks_have(&http->trusted, peer) &&
+    bool is_greedy = !is_full && !kx_networks_hold(&http->trusted, peer) &&
                      connections_of(http, peer) >= settings->max_connections_per_address;
     if (is_full || is_greedy) atomic_fetch_add(&http->counts.refused_connections, 1);
     bool is_over = http->num_conns >= (size_t)settings->max_connections + REFUSALS_AT_ONCE;
@@ -81,7 +81,7 @@ static void accept_some(kx_http *http)
         }
         if (fd < 0) return;
         set_options(http, fd);
-        if (kx_address_of((const struct sockaddr *)&from, &peer))
+        if (kx_address_from_socket(&peer, (const struct sockaddr *)&from))
             admit(http, fd, &peer);
         else
             close(fd);

@@ -130,7 +130,7 @@ static bool is_local(const kx_exchange *exchange)
     kx_address address;
     bool is_named = host[0] == '\0' || strcmp(host, "localhost") == 0 || strncmp(host, "localhost:", 10) == 0;
     return !exchange->is_proxied && kx_address_is_loopback(&exchange->conn->peer) &&
-           (is_named || kx_address_parse(host, strlen(host), &address));
+           (is_named || kx_http_address_parse(host, strlen(host), &address));
 }
 
 static bool check_access(kx_exchange *exchange)

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024 };
+enum { BACKLOG = 1024, TRUSTED_NETWORKS_MAX = 32 };
 
 int64_t kx_http_now_us(void)
 {
@@ -99,6 +99,19 @@ out:
     return status;
 }
 
+static kx_status parse_trusted(kx_http *http, kx_error *err)
+{
+    kx_status status = kx_networks_parse(&http->trusted, http->parts.settings->trusted_proxies, err);
+    if (status != KX_OK) {
+        kx_error_prefix(err, "trusted proxies");
+        goto out;
+    }
+    KX_FAIL_IF(http->trusted.count > TRUSTED_NETWORKS_MAX, err, KX_ERR_USAGE,
+               "trusted proxies: at most %d networks can be named", TRUSTED_NETWORKS_MAX);
+out:
+    return status;
+}
+
 kx_status kx_http_open(kx_http **out, const kx_http_parts *parts, kx_error *err)
 {
     kx_status status = KX_OK;
@@ -112,7 +125,7 @@ kx_status kx_http_open(kx_http **out, const kx_http_parts *parts, kx_error *err)
     pthread_mutex_init(&http->counts.latency_lock, NULL);
     http->counts.submit_seconds.bounds = http->counts.poll_seconds.bounds = kx_histogram_of_answers;
     pthread_cond_init(&http->work_there, NULL);
-    KX_TRY(kx_networks_parse(&http->trusted, parts->settings->trusted_proxies, err));
+    KX_TRY(parse_trusted(http, err));
     KX_TRY(kx_random_hex(http->id_prefix, 16, err));
     KX_TRY(open_listener(http, err));
     http->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -199,6 +212,7 @@ void kx_http_close(kx_http *http)
     pthread_mutex_destroy(&http->counts.latency_lock);
     pthread_mutex_destroy(&http->work_lock);
     pthread_mutex_destroy(&http->inbox_lock);
+    kx_networks_free(&http->trusted);
     free(http->handlers);
     free(http);
 }

@@ -267,6 +267,11 @@ static void believes_trusted_proxies(void **state)
         {"X-Forwarded-For: [2001:db8::1]:443", "2001:db8::1", "http://x"},
         {"X-Forwarded-For: 1.2.3.4:5678", "1.2.3.4", "http://x"},
         {"X-Forwarded-For: 6.6.6.6, junk, 10.1.2.3", "10.1.2.3", "http://x"},
+        {"X-Forwarded-For: 1.2.3.4:port", "127.0.0.1", "http://x"},
+        {"X-Forwarded-For: 1.2.3.4:", "127.0.0.1", "http://x"},
+        {"X-Forwarded-For: [2001:db8::1]junk", "127.0.0.1", "http://x"},
+        {"X-Forwarded-For: [2001:db8::1", "127.0.0.1", "http://x"},
+        {"X-Forwarded-For: 01.2.3.4", "127.0.0.1", "http://x"},
         {"X-Forwarded-For: ", "127.0.0.1", "http://x"},
         {"X-Forwarded-Proto: https\r\nX-Forwarded-Host: kontext.example\r\nX-Forwarded-Prefix: /images/",
          "127.0.0.1", "https://kontext.example/images"},
@@ -293,6 +298,22 @@ static void believes_trusted_proxies(void **state)
     free(answer);
 }
 
+static void refuses_a_list_of_proxies_with_a_slip(void **state)
+{
+    static const char *const rows[] = {"10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "127.0.0.1:80",  "[::1]",
+                                       "localhost",  "::1/129",     "/8",        "127.0.0.1,junk"};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        kx_error err = {0};
+        kx_http *http = NULL;
+        kx_settings settings = server.settings;
+        kx_http_parts parts = {.settings = &settings, .log_fd = -1};
+        settings.trusted_proxies = rows[i];
+        if (kx_http_open(&http, &parts, &err) != KX_ERR_USAGE) fail_msg("accepted: %s", rows[i]);
+        assert_non_null(strstr(err.message, "trusted proxies: "));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +323,7 @@ int main(void)
         cmocka_unit_test(refuses_broken_forms),
         cmocka_unit_test(answers_ranges),
         cmocka_unit_test(believes_trusted_proxies),
+        cmocka_unit_test(refuses_a_list_of_proxies_with_a_slip),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
