@@ -102,6 +102,7 @@ static void prepare_job(kx_queue *queue, const kx_prediction *job)
     kx_status status = KX_ERR_INTERNAL;
     if (p.live == NULL) { /* the table has room for many times the threads there are */
         kx_queue_log(queue, "%s: there are too many jobs at work", job->id);
+        kx_queue_pause(queue, STORE_RETRY_MS);
         return;
     }
     kx_queue_tell_change(queue, job->id);
@@ -132,6 +133,7 @@ void *kx_prepare_main(void *argument)
             kx_queue_pause(queue, STORE_RETRY_MS);
         } else if (found) {
             prepare_job(queue, &job);
+            kx_store_return_preparation(queue->parts.store, job.id);
         } else {
             kx_queue_wait_for_wake(queue, seen, IDLE_MS);
         }

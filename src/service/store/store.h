@@ -161,9 +161,11 @@ kx_status kx_store_predictions_delete(kx_store *store, int64_t key_id, const cha
  * nothing to do. */
 kx_status kx_store_claim(kx_store *store, unsigned default_concurrency, kx_arena *arena,
                          kx_prediction *prediction, bool *found, kx_error *err);
-/* The next job whose inputs must be fetched, each given out once until it is prepared or the process ends. */
+/* The next job whose inputs must be fetched, each given out once until it is given back, which whoever
+ * claimed it does when he is done with it, or the process ends. */
 kx_status kx_store_claim_preparation(kx_store *store, kx_arena *arena, kx_prediction *prediction, bool *found,
                                      kx_error *err);
+void kx_store_return_preparation(kx_store *store, const char *id);
 kx_status kx_store_set_prepared(kx_store *store, const char *id, const char *request, kx_error *err);
 /* How many jobs will run before this one; 0 for the next. */
 kx_status kx_store_queue_position(kx_store *store, const char *id, unsigned *position, kx_error *err);

@@ -131,7 +131,6 @@ kx_status kx_job_end(kx_store *store, kx_db *db, const kx_job_row *row, const kx
         NULL, err));
     KX_TRY(kx_db_run(db, "DELETE FROM checkpoints WHERE prediction = ?1", KX_VALUES(KX_INT(row->seq)), NULL,
                      err));
-    kx_taken_remove(&store->preparations, kx_taken_name_of(row->id));
     if (row->delete_requested)
         KX_TRY(kx_job_delete(store, db, row, err));
     else if (row->has_webhook)

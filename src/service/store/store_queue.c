@@ -83,25 +83,21 @@ out:
     return status;
 }
 
-/* The oldest of the key's unprepared jobs that nobody has yet. */
-static kx_status take_preparation(kx_store *store, kx_db *db, int64_t key_id, claim *wanted, kx_error *err)
+/* Takes the oldest of the key's unprepared jobs that nobody has yet. */
+static kx_status take_oldest(kx_store *store, kx_db *db, int64_t key_id, char id[33], bool *is_taken,
+                             kx_error *err)
 {
     kx_status status = KX_OK;
     sqlite3_stmt *rows = NULL;
-    KX_TRY(kx_db_start(db,
-                       "SELECT " KX_PREDICTION_COLUMNS " FROM " UNPREPARED " AND key_id = ?1 ORDER BY seq",
+    *is_taken = false;
+    KX_TRY(kx_db_start(db, "SELECT id FROM " UNPREPARED " AND key_id = ?1 ORDER BY seq",
                        KX_VALUES(KX_INT(key_id)), &rows, err));
-    for (;;) {
-        bool has_row, is_new;
+    while (!*is_taken) {
+        bool has_row;
         KX_TRY(kx_db_next(db, rows, &has_row, err));
         if (!has_row) break;
-        uint64_t name = kx_taken_name_of((const char *)sqlite3_column_text(rows, 0));
-        KX_TRY(kx_taken_add(&store->preparations, name, &is_new, err));
-        if (!is_new) continue;
-        status = kx_prediction_read(rows, wanted->arena, wanted->prediction, err);
-        wanted->found = status == KX_OK;
-        if (!wanted->found) kx_taken_remove(&store->preparations, name);
-        break;
+        kx_db_text_into(rows, 0, id, 33);
+        KX_TRY(kx_taken_add(&store->preparations, kx_taken_name_of(id), is_taken, err));
     }
     sqlite3_reset(rows);
 out:
@@ -110,30 +106,60 @@ out:
 
 /* Keys take turns here too, in the order of their numbers: nothing is written, so nothing need be remembered
  * over a restart. */
+static kx_status take_preparation(kx_store *store, kx_db *db, char id[33], bool *is_taken, kx_error *err)
+{
+    kx_status status = KX_OK;
+    sqlite3_stmt *keys = NULL;
+    *is_taken = false;
+    KX_TRY(kx_db_start(db,
+                       "SELECT id FROM keys WHERE EXISTS (SELECT 1 FROM " UNPREPARED " AND key_id = keys.id) "
+                       "ORDER BY id <= ?1, id",
+                       KX_VALUES(KX_INT(atomic_load(&store->last_prepared_key))), &keys, err));
+    while (!*is_taken) {
+        bool has_row;
+        KX_TRY(kx_db_next(db, keys, &has_row, err));
+        if (!has_row) break;
+        int64_t key_id = sqlite3_column_int64(keys, 0);
+        KX_TRY(take_oldest(store, db, key_id, id, is_taken, err));
+        if (*is_taken) atomic_store(&store->last_prepared_key, key_id);
+    }
+out:
+    kx_db_rest(db); /* what is read next is of a later moment */
+    return status;
+}
+
 kx_status kx_store_claim_preparation(kx_store *store, kx_arena *arena, kx_prediction *prediction, bool *found,
                                      kx_error *err)
 {
     kx_status status = KX_OK;
     kx_db *db = NULL;
-    sqlite3_stmt *keys = NULL;
-    claim wanted = {.arena = arena, .prediction = prediction};
+    sqlite3_stmt *rows = NULL;
+    char id[33];
+    bool is_taken = false;
     *found = false;
     KX_TRY(kx_store_reader_take(store, &db, err));
-    KX_TRY(kx_db_start(db,
-                       "SELECT id FROM keys WHERE EXISTS (SELECT 1 FROM " UNPREPARED " AND key_id = keys.id) "
-                       "ORDER BY id <= ?1, id",
-                       KX_VALUES(KX_INT(atomic_load(&store->last_prepared_key))), &keys, err));
-    while (!wanted.found) {
-        bool has_row;
-        KX_TRY(kx_db_next(db, keys, &has_row, err));
-        if (!has_row) break;
-        KX_TRY(take_preparation(store, db, sqlite3_column_int64(keys, 0), &wanted, err));
-        if (wanted.found) atomic_store(&store->last_prepared_key, sqlite3_column_int64(keys, 0));
+    while (!*found) {
+        KX_TRY(take_preparation(store, db, id, &is_taken, err));
+        if (!is_taken) break;
+        /* While the list was read, another thread may have prepared the job and given it back. */
+        KX_TRY(kx_db_start(db,
+                           "SELECT " KX_PREDICTION_COLUMNS
+                           " FROM predictions WHERE id = ?1 AND state = 0 AND prepared = 0",
+                           KX_VALUES(KX_TEXT(id)), &rows, err));
+        KX_TRY(kx_db_next(db, rows, found, err));
+        if (*found) KX_TRY(kx_prediction_read(rows, arena, prediction, err));
+        if (!*found) kx_store_return_preparation(store, id);
     }
-    *found = wanted.found;
 out:
+    if (status != KX_OK && is_taken) kx_store_return_preparation(store, id);
+    *found = *found && status == KX_OK;
     kx_store_reader_return(store, db);
     return status;
+}
+
+void kx_store_return_preparation(kx_store *store, const char *id)
+{
+    kx_taken_remove(&store->preparations, kx_taken_name_of(id));
 }
 
 typedef struct preparation {
@@ -151,9 +177,7 @@ static kx_status apply_prepared(kx_store *store, kx_db *db, void *argument, kx_e
 kx_status kx_store_set_prepared(kx_store *store, const char *id, const char *request, kx_error *err)
 {
     preparation made = {.id = id, .request = request};
-    kx_status status = kx_store_change(store, apply_prepared, &made, err);
-    if (status == KX_OK) kx_taken_remove(&store->preparations, kx_taken_name_of(id));
-    return status;
+    return kx_store_change(store, apply_prepared, &made, err);
 }
 
 /* With r jobs of its own key before it, this job runs in round r (from 0). Of every other key up to r jobs

@@ -28,30 +28,51 @@ out:
     return status;
 }
 
+/* Takes the one that has been due for longest and that nobody has; *id 0: none. */
+static kx_status take_delivery(kx_store *store, kx_db *db, int64_t now_ns, int64_t *id, kx_error *err)
+{
+    kx_status status = KX_OK;
+    sqlite3_stmt *rows = NULL;
+    *id = 0;
+    KX_TRY(kx_db_start(db,
+                       "SELECT id FROM deliveries WHERE state = 'pending' AND next_ns <= ?1 ORDER BY next_ns",
+                       KX_VALUES(KX_INT(now_ns)), &rows, err));
+    while (*id == 0) {
+        bool has_row, is_new;
+        KX_TRY(kx_db_next(db, rows, &has_row, err));
+        if (!has_row) break;
+        int64_t name = sqlite3_column_int64(rows, 0);
+        KX_TRY(kx_taken_add(&store->deliveries, (uint64_t)name, &is_new, err));
+        if (is_new) *id = name;
+    }
+out:
+    kx_db_rest(db); /* what is read next is of a later moment */
+    return status;
+}
+
 kx_status kx_store_delivery_claim(kx_store *store, kx_arena *arena, kx_delivery *delivery, bool *found,
                                   kx_error *err)
 {
     kx_status status = KX_OK;
     kx_db *db = NULL;
     sqlite3_stmt *rows = NULL;
+    int64_t now_ns = kx_clock_wall_ns(store->clock), id = 0;
     *found = false;
     KX_TRY(kx_store_reader_take(store, &db, err));
-    KX_TRY(kx_db_start(
-        db, DELIVERY_SELECT "WHERE deliveries.state = 'pending' AND next_ns <= ?1 ORDER BY next_ns",
-        KX_VALUES(KX_INT(kx_clock_wall_ns(store->clock))), &rows, err));
     while (!*found) {
-        bool has_row;
-        KX_TRY(kx_db_next(db, rows, &has_row, err));
-        if (!has_row) break;
-        uint64_t name = (uint64_t)sqlite3_column_int64(rows, 0);
-        KX_TRY(kx_taken_add(&store->deliveries, name, found, err));
-        if (!*found) continue;
-        status = read_delivery(rows, arena, delivery, err);
-        *found = status == KX_OK;
-        if (!*found) kx_taken_remove(&store->deliveries, name);
-        if (!*found) break;
+        KX_TRY(take_delivery(store, db, now_ns, &id, err));
+        if (id == 0) break;
+        /* While the list was read, another thread may have made and settled this try. */
+        KX_TRY(kx_db_start(
+            db, DELIVERY_SELECT "WHERE deliveries.id = ?1 AND deliveries.state = 'pending' AND next_ns <= ?2",
+            KX_VALUES(KX_INT(id), KX_INT(now_ns)), &rows, err));
+        KX_TRY(kx_db_next(db, rows, found, err));
+        if (*found) KX_TRY(read_delivery(rows, arena, delivery, err));
+        if (!*found) kx_taken_remove(&store->deliveries, (uint64_t)id);
     }
 out:
+    if (status != KX_OK && id != 0) kx_taken_remove(&store->deliveries, (uint64_t)id);
+    *found = *found && status == KX_OK;
     kx_store_reader_return(store, db);
     return status;
 }

@@ -3,6 +3,8 @@
 #include "base/bytes.h"
 #include "store_fixture.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -150,6 +152,52 @@ static void inputs_are_prepared_by_one_and_jobs_wait_for_them(void **state)
     assert_int_equal(store_fixture_state(f, ids[0]), KX_JOB_FAILED);
 }
 
+enum { CROWD = 6, CROWD_JOBS = 600 };
+
+typedef struct crowd {
+    store_fixture *fixture;
+    atomic_uint claims, failures;
+} crowd;
+
+/* Claims and prepares until nothing is left. */
+static void *prepare_all(void *argument)
+{
+    crowd *c = argument;
+    kx_store *store = c->fixture->store;
+    for (bool found = true; found;) {
+        kx_error err = {0};
+        kx_arena arena = {0};
+        kx_prediction p;
+        kx_status status = kx_store_claim_preparation(store, &arena, &p, &found, &err);
+        if (status == KX_OK && found) {
+            atomic_fetch_add(&c->claims, 1);
+            status = kx_store_set_prepared(store, p.id, "{}", &err);
+            kx_store_return_preparation(store, p.id);
+        }
+        if (status != KX_OK) atomic_fetch_add(&c->failures, 1);
+        kx_arena_free(&arena);
+    }
+    return NULL;
+}
+
+static void what_is_prepared_and_given_back_is_not_given_out_again(void **state)
+{
+    store_fixture *f = *state;
+    kx_error err = {0};
+    pthread_t threads[CROWD];
+    crowd c = {.fixture = f};
+    char id[33];
+    kx_submit_outcome outcome;
+    kx_submit submit = store_fixture_submit_of(store_fixture_key(f, "a", INT64_C(1) << 40, NULL), "");
+    submit.prediction.prepared = false;
+    for (size_t i = 0; i < CROWD_JOBS; i++) assert_ok(kx_store_submit(f->store, &submit, id, &outcome, &err));
+    for (size_t i = 0; i < CROWD; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, prepare_all, &c), 0);
+    for (size_t i = 0; i < CROWD; i++) pthread_join(threads[i], NULL);
+    assert_int_equal(c.failures, 0);
+    assert_int_equal(c.claims, CROWD_JOBS);
+}
+
 static void a_job_that_goes_back_keeps_its_place(void **state)
 {
     store_fixture *f = *state;
@@ -281,6 +329,7 @@ int main(void)
         STORE_TEST(keys_take_turns_and_each_is_first_in_first_out),
         STORE_TEST(what_is_over_the_concurrency_of_a_key_waits),
         STORE_TEST(inputs_are_prepared_by_one_and_jobs_wait_for_them),
+        STORE_TEST(what_is_prepared_and_given_back_is_not_given_out_again),
         STORE_TEST(a_job_that_goes_back_keeps_its_place),
         STORE_TEST(orphans_go_back_or_are_given_up),
         STORE_TEST(a_checkpoint_is_replaced_and_goes_with_the_job),
