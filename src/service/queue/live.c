@@ -74,13 +74,9 @@ kx_live_job *kx_live_begin(kx_live_table *table, const char *id, const char *sta
     pthread_mutex_lock(&table->lock);
     entry *e = find_or_take(table, id);
     if (e != NULL) {
-        uint64_t preview_version = e->now.preview_version;
         e->is_at_work = true;
-        e->now = (kx_live){.is_running = is_running,
-                           .stage = stage,
-                           .eta_ms = -1,
-                           .version = ++table->version,
-                           .preview_version = preview_version};
+        e->now =
+            (kx_live){.is_running = is_running, .stage = stage, .eta_ms = -1, .version = ++table->version};
         atomic_store(&e->job.is_cancelled, false);
     }
     pthread_mutex_unlock(&table->lock);

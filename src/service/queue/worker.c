@@ -53,6 +53,7 @@ static bool requeue(worker *w, const char *id, bool uncount_attempt)
     }
     kx_live_touch(w->queue->live, id);
     kx_queue_tell_change(w->queue, id);
+    kx_queue_wake(w->queue); /* of one that ended there a webhook may be due */
     return true;
 }
 
