@@ -31,7 +31,7 @@ static int64_t seconds_ms(unsigned seconds)
 void kx_conn_set_deadline(kx_conn *conn, int64_t at_ms)
 {
     conn->deadline_ms = at_ms;
-    if (at_ms > 0 && at_ms < conn->http->next_deadline_ms) conn->http->next_deadline_ms = at_ms;
+    kx_http_note_deadline(conn->http, at_ms);
 }
 
 kx_conn *kx_conn_open(kx_http *http, int fd, const kx_address *peer)
@@ -162,8 +162,8 @@ static void end_exchange(kx_conn *conn)
         conn->confirm_ms = now + 1;
         if (is_acknowledged(conn))
             confirm(conn, true);
-        else if (conn->confirm_ms < conn->http->next_deadline_ms)
-            conn->http->next_deadline_ms = conn->confirm_ms;
+        else
+            kx_http_note_deadline(conn->http, conn->confirm_ms);
     }
     next_request(conn);
 }
@@ -178,7 +178,7 @@ static void look_for_confirmation(kx_conn *conn, int64_t now_ms)
     } else {
         int64_t waited = now_ms - (conn->confirm_until_ms - KX_HTTP_CONFIRM_MS);
         conn->confirm_ms = now_ms + (waited < 10 ? 2 : waited / 4);
-        if (conn->confirm_ms < conn->http->next_deadline_ms) conn->http->next_deadline_ms = conn->confirm_ms;
+        kx_http_note_deadline(conn->http, conn->confirm_ms);
     }
 }
 

@@ -194,7 +194,11 @@ struct kx_http {
 
 /* ---- http_server.c ---- */
 int64_t kx_http_now_us(void);
-void *kx_http_move(void *http); /* http_loop.c: the moving thread */
+
+/* ---- http_loop.c ---- */
+void *kx_http_move(void *http); /* the moving thread */
+void kx_http_note_deadline(kx_http *http,
+                           int64_t at_ms); /* on it: wakes at that time at the latest; 0: none */
 
 /* ---- http_work.c ---- */
 void kx_http_work(kx_exchange *exchange, void (*job)(kx_exchange *exchange), bool returns);

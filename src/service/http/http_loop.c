@@ -129,7 +129,7 @@ static void empty_inbox(kx_http *http)
     if (stop_asked && !http->is_stopping) begin_stop(http, grace_ms);
 }
 
-static void note_next(kx_http *http, int64_t at_ms)
+void kx_http_note_deadline(kx_http *http, int64_t at_ms)
 {
     if (at_ms > 0 && at_ms < http->next_deadline_ms) http->next_deadline_ms = at_ms;
 }
@@ -146,8 +146,8 @@ static void run_deadlines(kx_http *http, int64_t now_ms)
         next = conn->next;
         kx_conn_deadline(conn, now_ms);
         if (conn->state == KX_CONN_CLOSED) continue;
-        note_next(http, conn->deadline_ms);
-        if (conn->unconfirmed != NULL) note_next(http, conn->confirm_ms);
+        kx_http_note_deadline(http, conn->deadline_ms);
+        if (conn->unconfirmed != NULL) kx_http_note_deadline(http, conn->confirm_ms);
     }
 }
 
@@ -174,7 +174,9 @@ static void handle_event(kx_http *http, const struct epoll_event *event)
 {
     if (event->data.ptr == &http->listen_fd) {
         if (http->listen_fd >= 0) accept_some(http);
-    } else if (event->data.ptr != &http->wake_fd) {
+    } else if (event->data.ptr == &http->wake_fd) {
+        empty_inbox(http);
+    } else {
         kx_conn_event(event->data.ptr, event->events);
     }
 }
@@ -187,7 +189,6 @@ void *kx_http_move(void *argument)
         int count =
             epoll_wait(http->epoll_fd, events, EVENTS_PER_TURN, sleep_ms(http, kx_clock_monotonic_ms()));
         for (int i = 0; i < count; i++) handle_event(http, &events[i]);
-        empty_inbox(http);
         int64_t now_ms = kx_clock_monotonic_ms();
         run_deadlines(http, now_ms);
         if (http->is_stopping && now_ms >= http->stop_deadline_ms) {
