@@ -186,6 +186,59 @@ static void refuses_broken_forms(void **state)
     assert_true(wait_until(has_no_temporary, NULL));
 }
 
+/* `count` copies of `part`, and the end. */
+static char *many_parts(const char *part, size_t count)
+{
+    size_t room = count * (strlen(part) + 30) + 100, used = 0;
+    char *form = malloc(room);
+    assert_non_null(form);
+    for (size_t i = 0; i < count; i++) used += (size_t)snprintf(form + used, room - used, "%s", part);
+    snprintf(form + used, room - used, "--b-1--\r\n");
+    return form;
+}
+
+static void caps_what_a_form_holds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *part;
+        size_t count;
+        int status;
+        const char *sentence;
+    } rows[] = {
+        {PART("name=a", "x"), 64, 200, ""},
+        {PART("name=a", "x"), 65, 400, "more than 64 parts"},
+        {PART("name=a; filename=b", "x"), 16, 200, ""},
+        {PART("name=a; filename=b", "x"), 17, 400, "more than 16 files"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char *form = many_parts(rows[i].part, rows[i].count);
+        char *answer = post_form(FORM_TYPE, form, strlen(form));
+        if (status_of(answer) != rows[i].status) fail_msg("row %zu: %.300s", i, answer);
+        assert_non_null(strstr(answer, rows[i].sentence));
+        free(answer);
+        free(form);
+    }
+    static char large[70000];
+    int used = snprintf(large, sizeof large, "--b-1\r\nContent-Disposition: form-data; name=a\r\n\r\n");
+    memset(large + used, 'x', 65537);
+    snprintf(large + used + 65537, 20, "\r\n--b-1--\r\n");
+    char *answer = post_form(FORM_TYPE, large, strlen(large));
+    assert_error(answer, 413);
+    free(answer);
+    used = snprintf(large, sizeof large, "--b-1\r\nContent-Disposition: form-data; name=a\r\nX: ");
+    memset(large + used, 'x', 5000);
+    snprintf(large + used + 5000, 30, "\r\n\r\nx\r\n--b-1--\r\n");
+    answer = post_form(FORM_TYPE, large, strlen(large));
+    assert_error(answer, 400);
+    free(answer);
+    static const char zero[] = PART("name=note", "a\0b") "--b-1--\r\n";
+    answer = post_form(FORM_TYPE, zero, sizeof zero - 1);
+    assert_error(answer, 400);
+    free(answer);
+    assert_true(wait_until(has_no_temporary, NULL));
+}
+
 static char *get_file(const char *method, const char *header)
 {
     char request[500];
@@ -321,6 +374,7 @@ int main(void)
         cmocka_unit_test(leaves_nothing_of_broken_uploads),
         cmocka_unit_test(takes_forms),
         cmocka_unit_test(refuses_broken_forms),
+        cmocka_unit_test(caps_what_a_form_holds),
         cmocka_unit_test(answers_ranges),
         cmocka_unit_test(believes_trusted_proxies),
         cmocka_unit_test(refuses_a_list_of_proxies_with_a_slip),

@@ -173,6 +173,25 @@ static char *flood(size_t lines, size_t address_bytes)
     return text;
 }
 
+static void refuses_addresses_of_too_many_parts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *part;
+        int count, status;
+    } rows[] = {{"/a", 31, 404}, {"/a", 32, 400}, {"&q=1", 64, 404}, {"&q=1", 65, 400}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char request[600];
+        int used = snprintf(request, sizeof request, "GET /none%s", *rows[i].part == '&' ? "?" : "");
+        for (int k = 0; k < rows[i].count; k++)
+            used += snprintf(request + used, sizeof request - (size_t)used, "%s", rows[i].part);
+        snprintf(request + used, sizeof request - (size_t)used, " HTTP/1.1\r\nHost: x\r\n\r\n");
+        char *answer = client_ask(&server, request);
+        assert_error(answer, rows[i].status);
+        free(answer);
+    }
+}
+
 static void refuses_floods(void **state)
 {
     (void)state;
@@ -234,11 +253,15 @@ static void decodes_addresses(void **state)
 
 static char *ask_with_key(const char *method, const char *path, const char *key, const char *body)
 {
-    char request[2000];
-    snprintf(request, sizeof request,
+    size_t room = strlen(body) + 2000;
+    char *request = malloc(room);
+    assert_non_null(request);
+    snprintf(request, room,
              "%s %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %zu\r\n\r\n%s", method,
              path, key, strlen(body), body);
-    return client_ask(&server, request);
+    char *answer = client_ask(&server, request);
+    free(request);
+    return answer;
 }
 
 static void checks_keys(void **state)
@@ -327,6 +350,15 @@ static void checks_json(void **state)
     assert_error(answer, 400);
     assert_non_null(strstr(answer, "nested deeper"));
     free(answer);
+    for (int values = 20000; values <= 20001; values++) {
+        static char many[50000];
+        int used = snprintf(many, sizeof many, "{\"a\":[0");
+        for (int i = 2; i < values; i++) used += snprintf(many + used, 3, ",0"); /* two brackets count too */
+        snprintf(many + used, sizeof many - (size_t)used, "]}");
+        answer = ask_with_key("POST", "/api/v3/json", server.submit_key, many);
+        assert_int_equal(status_of(answer), values == 20000 ? 200 : 400);
+        free(answer);
+    }
 }
 
 static void answers_head_and_options(void **state)
@@ -515,6 +547,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logs_lines_without_secrets),
         cmocka_unit_test(refuses_bad_requests),
+        cmocka_unit_test(refuses_addresses_of_too_many_parts),
         cmocka_unit_test(refuses_floods),
         cmocka_unit_test(decodes_addresses),
         cmocka_unit_test(checks_keys),
