@@ -154,7 +154,6 @@ def _arms(pen: Pen, f: Figure, hugging: int) -> None:
             pen.canvas.restore()
             f.limb(pen, f"M{sx} {sy} L{sx + 3 * side} {sy + 14} L{cup_x - 8 * side} {cup_y + 8}", (cup_x - 7 * side, cup_y + 8))
         elif who.held and side == f.side:
-            hand = (x + 23 * side, f.hand_y)
             below = who.held.kind in ("umbrella", "balloon", "flower")
             pen.part = f.base + HELD
             if below:

@@ -220,32 +220,32 @@ def product_colour(rng: Rng) -> Draft | None:
 # --- Three references ----------------------------------------------------------------------------------------------
 
 
-@kind(references=3, weight=6)
-def hat_and_background(rng: Rng) -> Draft | None:
-    one = figure(rng, hat=0.15)
-    two, hat = shown(rng, HATS, "hat")
+def _thing_and_background(rng: Rng, one: Scene, kinds: tuple[str, ...], part: str, *texts: str) -> Draft:
+    """The figure of reference 1 wears or holds the thing of reference 2 before the background of reference 3."""
+    two, thing = shown(rng, kinds, part)
     three = place(rng)
     text = say(
         rng, "Use reference 1 for the {n}, reference 2 for the {t}, reference 3 for the background.",
-        "Use reference 1 for the {n}. Use reference 2 for the {t}. Use reference 3 for the background.",
-        "Put the {t} of image 2 on the {n} and use image 3 as the background.", "The {n} wears the {t} of image 2 in the place of image 3.",
-        n=noun(rng, one.characters[0]), t=name(rng, hat),
+        "Use reference 1 for the {n}. Use reference 2 for the {t}. Use reference 3 for the background.", *texts,
+        n=noun(rng, one.characters[0]), t=name(rng, thing),
     )
-    return text, [one, two, three], [with_character(into(one, three), hat=hat)]
+    return text, [one, two, three], [with_character(into(one, three), **{part: thing})]
+
+
+@kind(references=3, weight=6)
+def hat_and_background(rng: Rng) -> Draft | None:
+    return _thing_and_background(
+        rng, figure(rng, hat=0.15), HATS, "hat", "Put the {t} of image 2 on the {n} and use image 3 as the background.",
+        "The {n} wears the {t} of image 2 in the place of image 3.",
+    )
 
 
 @kind(references=3, weight=6)
 def object_and_background(rng: Rng) -> Draft | None:
-    one = figure(rng)
-    two, thing = shown(rng, OBJECTS, "held")
-    three = place(rng)
-    text = say(
-        rng, "Use reference 1 for the {n}, reference 2 for the {t}, reference 3 for the background.",
-        "Use reference 1 for the {n}. Use reference 2 for the {t}. Use reference 3 for the background.",
-        "The {n} holds the {t} of image 2 in the place of image 3.", "Give the {t} to the {n} and use image 3 as the background.",
-        n=noun(rng, one.characters[0]), t=name(rng, thing),
+    return _thing_and_background(
+        rng, figure(rng), OBJECTS, "held", "The {n} holds the {t} of image 2 in the place of image 3.",
+        "Give the {t} to the {n} and use image 3 as the background.",
     )
-    return text, [one, two, three], [with_character(into(one, three), held=thing)]
 
 
 @kind(references=3, weight=7)

@@ -50,7 +50,6 @@ class Verdict:
     rules: dict[str, bool] = field(default_factory=dict)
     preserved_psnr: float | None = None  # where reference 1 and truth agree; None: nearly nowhere
     psnr: float = 0.0  # of the whole picture
-    outcome: int = 0  # which of edit.outcomes it was held against
 
     @property
     def failed(self) -> list[str]:
@@ -88,7 +87,7 @@ def _largest_spot(mask: np.ndarray) -> int:
     return largest
 
 
-def _error(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """uint8 [H, W, 3] twice -> largest channel difference [H, W]."""
     return np.abs(a.astype(np.int16) - b).max(axis=2)
 
@@ -128,18 +127,18 @@ def _mouths(picture: np.ndarray, truth: np.ndarray, scene: Scene, limit: float) 
         people = list(scene.characters)
         people[k] = replace(who, smile=not who.smile)
         other = draw(replace(scene, characters=tuple(people)))
-        place = _error(truth, other) > limit
+        place = difference(truth, other) > limit
         if place.sum() >= LEAST_PIXELS:
-            right, wrong = _error(picture, truth)[place].mean(), _error(picture, other)[place].mean()
+            right, wrong = difference(picture, truth)[place].mean(), difference(picture, other)[place].mean()
             rules["mouth" + (" 2" if k else "")] = bool(right < MOUTH_RATIO * wrong)
     return rules
 
 
-def _against(picture: np.ndarray, scene: Scene, truth: np.ndarray, reference: np.ndarray | None, outcome: int) -> Verdict:
+def _against(picture: np.ndarray, scene: Scene, truth: np.ndarray, reference: np.ndarray | None) -> Verdict:
     contrast = (DRAWING_CONTRAST if scene.style == "drawing" else 1.0) * (NIGHT_CONTRAST if scene.mood == "night" else 1.0)
-    error = _error(picture, truth)
+    error = difference(picture, truth)
     near = error <= PIXEL_LIMIT * contrast
-    changed = None if reference is None else _error(reference, truth) > CHANGE_LIMIT * contrast
+    changed = None if reference is None else difference(reference, truth) > CHANGE_LIMIT * contrast
     rules: dict[str, bool] = {}
     must_change: list[str] = []
     parts = labels(scene)
@@ -163,14 +162,13 @@ def _against(picture: np.ndarray, scene: Scene, truth: np.ndarray, reference: np
             must_change += [name for name in rules if name.startswith("mouth")]
     rules["blob"] = _largest_spot(_dilated(_eroded(~near))) <= BLOB_PIXELS
     rules["sharp"] = _slope_ratio(picture, truth) >= SHARPNESS
-    kept = None if reference is None else _error(reference, truth) <= KEPT_LIMIT
+    kept = None if reference is None else difference(reference, truth) <= KEPT_LIMIT
     return Verdict(
         ok=all(rules.values()),
         edit_ok=all(rules[name] for name in must_change),
         rules=rules,
         preserved_psnr=psnr(picture[kept], truth[kept]) if kept is not None and kept.sum() >= KEPT_LEAST else None,
         psnr=psnr(picture, truth),
-        outcome=outcome,
     )
 
 
@@ -181,7 +179,7 @@ def judge(picture: np.ndarray, edit: Edit) -> Verdict:
     reference = draw(edit.references[0]) if edit.references else None
     verdicts = []
     for k in order.tolist():
-        verdict = _against(picture, edit.outcomes[k], truths[k], reference, k)
+        verdict = _against(picture, edit.outcomes[k], truths[k], reference)
         if verdict.ok:
             return verdict
         verdicts.append(verdict)

@@ -129,11 +129,10 @@ class Pen:
         if self.drawing:
             self.canvas.drawPath(path, _paint(self.ink(), smooth, 1.2))
 
-    def stroke(self, path: skia.Path, color: RGB, width: float, outline: bool = True) -> None:
+    def stroke(self, path: skia.Path, color: RGB, width: float) -> None:
         """A thick line of a thing, with its outline."""
         smooth = not self.label_mode
-        if outline:
-            self.canvas.drawPath(path, _paint(self.ink(), smooth, width + 2 * self.line - 0.6))
+        self.canvas.drawPath(path, _paint(self.ink(), smooth, width + 2 * self.line - 0.6))
         self.canvas.drawPath(path, _paint(self.shade(color, False), smooth, width))
 
     def dash(self, path: skia.Path, width: float) -> None:

@@ -48,7 +48,6 @@ BACKGROUNDS = ("park", "beach", "room", "city", "mountains", "desert")
 PLAIN = "plain"
 TINTS = 3
 MOODS = ("day", "night", "golden")
-STYLES = ("flat", "drawing")
 
 NAMED_U = 0.15  # where the features of a background stand when a prompt names it
 ONE_X = (54, 74)  # range of a lone figure's centre, in pixels
@@ -95,7 +94,7 @@ class Scene:
     ground_side: int = -1  # -1: to the left of the figure, +1: to its right
     item: Thing | None = None
     mood: str = "day"
-    style: str = "flat"
+    style: str = "flat"  # or "drawing"
 
 
 def centres(scene: Scene) -> tuple[int, ...]:
