@@ -19,7 +19,7 @@ from diffusers import FluxKontextPipeline
 from PIL import Image
 from safetensors.torch import save_file
 
-from train.demo.evaluate import held_out_edits, write_references
+from train.demo.evaluate import drawn_references, held_out_edits, write_pictures
 from train.demo.export import PICTURE
 from train.demo.networks import GUIDANCE, TEXT_TOKENS
 from train.demo.pool import pack
@@ -68,7 +68,7 @@ def main() -> None:
     for number, edit in enumerate(held_out_edits(1, 1000, KINDS)):
         noise = torch.randn(16, PICTURE // 8, PICTURE // 8, generator=torch.Generator().manual_seed(number))
         with tempfile.TemporaryDirectory() as name:
-            (reference,) = write_references(edit, Path(name))
+            (reference,) = write_pictures(drawn_references(edit), Path(name))
             theirs = public_picture(pipeline, reference, edit.prompt, noise)
             ours = our_picture(args.program, args.model, reference, edit.prompt, noise, Path(name))
         difference = np.abs(ours.astype(int) - theirs.astype(int))

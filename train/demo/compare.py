@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from train.demo import edits
 from train.demo.evaluate import held_out_edits, program_results
 from train.demo.judge import psnr
 
@@ -47,13 +46,15 @@ def main() -> None:
     parser.add_argument("--b", default="", help="arguments of the second setting")
     parser.add_argument("--per-kind", type=int, default=4)
     parser.add_argument("--kinds", default="", help="comma-separated; all without it")
-    parser.add_argument("--several", action="store_true", help="only kinds with several references")
+    parser.add_argument("--several", action="store_true", help="of these only kinds with several references")
     parser.add_argument("--seed", type=int, default=1000)
     args = parser.parse_args()
     kinds = [kind for kind in args.kinds.split(",") if kind]
-    if args.several:
-        kinds = [kind.name for kind in edits.KINDS if kind.references > 1]
     tasks = held_out_edits(args.per_kind, args.seed, kinds)
+    if args.several:
+        tasks = [edit for edit in tasks if len(edit.references) > 1]
+    if not tasks:
+        raise SystemExit("no edit is left: --kinds names none with several references")
     first, second = (program_results(args.program, args.model, tasks, shlex.split(s)) for s in (args.a, args.b))
     for name, setting, results in (("A", args.a, first), ("B", args.b, second)):
         rate = 100 * np.mean([r.verdict.ok for r in results])

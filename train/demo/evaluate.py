@@ -15,18 +15,19 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from train.demo import edits
 from train.demo.draw import draw
 from train.demo.edits import Edit
 from train.demo.judge import Verdict, judge
+
 
 @dataclasses.dataclass(frozen=True)
 class Result:
@@ -40,6 +41,10 @@ class Result:
 
 def held_out_edits(per_kind: int, seed: int, kinds: Sequence[str] = ()) -> list[Edit]:
     """The same edits for the same arguments, of combinations that training never sees."""
+    unknown = set(kinds) - {kind.name for kind in edits.KINDS}
+    if unknown:
+        names = ", ".join(kind.name for kind in edits.KINDS)
+        raise SystemExit(f"there is no kind of edit {', '.join(sorted(unknown))}; there are: {names}")
     chosen = [(i, kind.name) for i, kind in enumerate(edits.KINDS) if not kinds or kind.name in kinds]
     return [
         edits.make(name, np.random.default_rng((seed, i, sample)), held_out=True)
@@ -53,37 +58,49 @@ def result(edit: Edit, picture: np.ndarray, seconds: float) -> Result:
     return Result(edit, picture, judge(picture, edit), seconds)
 
 
-def write_references(edit: Edit, folder: Path) -> list[Path]:
-    """The edit's references as PNG files."""
-    paths = []
-    for i, scene in enumerate(edit.references, 1):
-        paths.append(folder / f"reference-{i}.png")
-        Image.fromarray(draw(scene)).save(paths[-1])
+def drawn_references(edit: Edit) -> list[np.ndarray]:
+    """The pictures of the edit's references."""
+    return [draw(scene) for scene in edit.references]
+
+
+def write_pictures(pictures: Sequence[np.ndarray], folder: Path) -> list[Path]:
+    """References as PNG files."""
+    paths = [folder / f"reference-{i}.png" for i in range(1, len(pictures) + 1)]
+    for path, picture in zip(paths, pictures, strict=True):
+        Image.fromarray(picture).save(path)
     return paths
 
 
-def run_program(program: Path, model: Path, edit: Edit, seed: int, options: Sequence[str] = ()) -> tuple[np.ndarray, float]:
+def run_program(
+    program: Path, model: Path, prompt: str, references: Sequence[np.ndarray], seed: int, options: Sequence[str] = ()
+) -> tuple[np.ndarray, float]:
     """The program's picture and its seconds from start to end."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        images = [part for path in write_references(edit, folder) for part in ("-i", str(path))]
+        images = [part for path in write_pictures(references, folder) for part in ("-i", str(path))]
         output = folder / "result.png"
-        command = [program, "edit", "-q", "-m", model, *images, "-p", edit.prompt, "-o", output, "--seed", str(seed)]
+        command = [program, "edit", "-q", "-m", model, *images, "-p", prompt, "-o", output, "--seed", str(seed)]
         begin = time.monotonic()
         subprocess.run([str(part) for part in [*command, *options]], check=True, stdout=subprocess.DEVNULL)
         seconds = time.monotonic() - begin
         return np.asarray(Image.open(output).convert("RGB")), seconds
 
 
+def on_every_core(run: Callable[[int], Any], count: int) -> list[Any]:
+    """run(0) to run(count - 1), as many at a time as this process may use cores."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
+        return list(executor.map(run, range(count)))
+
+
 def program_results(program: Path, model: Path, tasks: list[Edit], options: Sequence[str] = ()) -> list[Result]:
     """Runs the program on every edit, one process of one thread on each core; the seed is the number of the edit."""
 
     def run(number: int) -> Result:
-        picture, seconds = run_program(program, model, tasks[number], number, ["--threads", "1", *options])
-        return result(tasks[number], picture, seconds)
+        edit = tasks[number]
+        picture, seconds = run_program(program, model, edit.prompt, drawn_references(edit), number, ["--threads", "1", *options])
+        return result(edit, picture, seconds)
 
-    with ThreadPoolExecutor(os.cpu_count()) as executor:
-        return list(executor.map(run, range(len(tasks))))
+    return on_every_core(run, len(tasks))
 
 
 def checkpoint_results(checkpoint: Path, model: Path, tasks: list[Edit], steps: int, which: str) -> list[Result]:
@@ -149,6 +166,8 @@ def main() -> None:
     if args.command == "program":
         results = program_results(args.program, args.model, tasks, args.option)
     else:
+        import torch
+
         torch.set_num_threads(args.threads)
         results = checkpoint_results(args.checkpoint, args.model, tasks, args.steps, args.which)
     print(table(results))

@@ -17,7 +17,7 @@ from PIL import Image
 
 from train.demo import edits
 from train.demo.draw import draw
-from train.demo.evaluate import result, run_program
+from train.demo.evaluate import drawn_references, result, run_program
 
 KINDS = (
     "text_to_picture",
@@ -41,7 +41,7 @@ def find_example(program: Path, model: Path, number: int, kind: str) -> tuple[ed
         edit = edits.make(kind, np.random.default_rng((2000, number, attempt)), held_out=True)
         if not edit.prompt[0].isupper() or not edit.prompt.endswith("."):
             continue
-        picture, seconds = run_program(program, model, edit, SEED)
+        picture, seconds = run_program(program, model, edit.prompt, drawn_references(edit), SEED)
         if result(edit, picture, seconds).verdict.ok:
             return edit, picture
     return None

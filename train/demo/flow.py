@@ -252,7 +252,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("models/demo"), help="folder with VAE and tokenizers")
-    parser.add_argument("--work", type=Path, default=Path(".cache/train-runs"), help="folder of logs and checkpoints")
+    parser.add_argument("--work", type=Path, default=Path(".cache/train-runs"), help="folder of checkpoints")
     parser.add_argument("--name", default="flow", help="name of the checkpoint")
     parser.add_argument("--from", type=Path, dest="source", help="start from the weights of an exported folder")
     parser.add_argument("--minutes", type=float, default=110, help="length of this run")
@@ -261,7 +261,7 @@ def main() -> None:
     parser.add_argument("--kept", type=int, default=40, help=f"tokens kept of each picture, at most {TARGET_TOKENS}")
     parser.add_argument("--reuse", type=float, default=8, help="how often a sample is used")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--kinds", type=Path, help="JSON file with weights of kinds of edits, read while training")
     parser.add_argument("--no-compile", dest="compile", action="store_false")
     train(Options(**vars(parser.parse_args())))
