@@ -52,7 +52,7 @@ class Kind:
 
 
 Draft = tuple[str, list[Scene], list[Scene]]  # prompt, references, right answers (the first is the target)
-Maker = Callable[[np.random.Generator], Draft | None]  # None: what was drawn does not suit, draw again
+Maker = Callable[..., Draft | None]  # of a generator; None: what was drawn does not suit, draw again
 
 _MAKERS: dict[str, Maker] = {}
 KINDS: list[Kind] = []
@@ -69,21 +69,28 @@ def kind(references: int, weight: float) -> Callable[[Maker], Maker]:
     return register
 
 
+def attempt(name: str, rng: np.random.Generator, held_out: bool, scene: Scene | None = None) -> Edit | None:
+    """One try at an edit of a kind, of `scene` if given (for kinds whose maker takes one); None: it does not suit."""
+    draft = _MAKERS[name](rng) if scene is None else _MAKERS[name](rng, scene)
+    if draft is None:
+        return None
+    prompt, references, answers = draft
+    answers = [answer for answer in answers if is_clear(answer)]
+    if not answers or not all(is_clear(reference) for reference in references):
+        return None
+    fitting = [k for k, answer in enumerate(answers) if is_held_out(answer) == held_out]
+    if not fitting:
+        return None
+    target = answers.pop(fitting[int(rng.integers(len(fitting)))])
+    return Edit(name, noisy(rng, prompt), tuple(references), target, tuple(answers))
+
+
 def make(name: str, rng: np.random.Generator, held_out: bool = False) -> Edit:
     """An edit of a kind. `held_out`: its target is of the combinations that training never sees, else never of those."""
-    while True:
-        draft = _MAKERS[name](rng)
-        if draft is None:
-            continue
-        prompt, references, answers = draft
-        answers = [answer for answer in answers if is_clear(answer)]
-        if not answers or not all(is_clear(reference) for reference in references):
-            continue
-        fitting = [k for k, answer in enumerate(answers) if is_held_out(answer) == held_out]
-        if not fitting:
-            continue
-        target = answers.pop(fitting[int(rng.integers(len(fitting)))])
-        return Edit(name, noisy(rng, prompt), tuple(references), target, tuple(answers))
+    edit = None
+    while edit is None:
+        edit = attempt(name, rng, held_out)
+    return edit
 
 
 def sheet(kinds: list[str], columns: int, seed: int, held_out: bool) -> np.ndarray:

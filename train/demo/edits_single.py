@@ -116,10 +116,12 @@ def text_to_picture(rng: Rng) -> Draft | None:
 
 # --- One reference -------------------------------------------------------------------------------------------------
 
+# A maker that takes a scene edits that one, for chains of edits.
+
 
 @kind(references=1, weight=6)
-def recolour_garment(rng: Rng) -> Draft | None:
-    scene = random_scene(rng, ground=0.1)
+def recolour_garment(rng: Rng, scene: Scene | None = None) -> Draft | None:
+    scene = scene or random_scene(rng, ground=0.1)
     who, color = scene.characters[0], pick(rng, COLOR_NAMES)
     if color == who.shirt:
         return None
@@ -148,8 +150,8 @@ def recolour_thing(rng: Rng) -> Draft | None:
 
 
 @kind(references=1, weight=6)
-def put_on_hat(rng: Rng) -> Draft | None:
-    scene = random_scene(rng, hat=0, ground=0.1)
+def put_on_hat(rng: Rng, scene: Scene | None = None) -> Draft | None:
+    scene = scene or random_scene(rng, hat=0, ground=0.1)
     hat = exact(rng, HATS)
     text = say(
         rng, "Put {a} on the {n}.", "Add {a}.", "The {n} is wearing {a}.", "Give the {n} {a}.", "Let the {n} wear {a}.",
@@ -170,8 +172,8 @@ def take_off_hat(rng: Rng) -> Draft | None:
 
 
 @kind(references=1, weight=8)
-def give_object(rng: Rng) -> Draft | None:
-    scene = random_scene(rng, held=0, ground=0.1)
+def give_object(rng: Rng, scene: Scene | None = None) -> Draft | None:
+    scene = scene or random_scene(rng, held=0, ground=0.1)
     thing = exact(rng, OBJECTS)
     text = say(
         rng, "Give the {n} {a}.", "The {n} is holding {a}.", "Put {a} in the {n}'s hand.", "Let the {n} hold {a}.", "The {n} holds {a}.",
@@ -181,8 +183,8 @@ def give_object(rng: Rng) -> Draft | None:
 
 
 @kind(references=1, weight=6)
-def ground_object(rng: Rng) -> Draft | None:
-    scene = random_scene(rng, held=0.15)
+def ground_object(rng: Rng, scene: Scene | None = None) -> Draft | None:
+    scene = scene or random_scene(rng, held=0.15)
     thing, side = exact(rng, OBJECTS), pick(rng, (-1, 1))
     text = say(
         rng, "Put {a} to the {s} of the {n}.", "Add {a} on the {s}.", "Place {a} on the ground to the {s}.", "Put {a} on the {s}.",
@@ -250,8 +252,8 @@ def garment_and_place(rng: Rng) -> Draft | None:
 
 
 @kind(references=1, weight=4)
-def smile(rng: Rng) -> Draft | None:
-    scene = random_scene(rng)
+def smile(rng: Rng, scene: Scene | None = None) -> Draft | None:
+    scene = scene or random_scene(rng)
     who = scene.characters[0]
     if who.smile:
         texts = ("The {n} stops smiling.", "Remove the smile.", "Make the {n} serious.", "The {n} looks serious.")
@@ -261,8 +263,8 @@ def smile(rng: Rng) -> Draft | None:
 
 
 @kind(references=1, weight=4)
-def hair_colour(rng: Rng) -> Draft | None:
-    scene = random_scene(rng)
+def hair_colour(rng: Rng, scene: Scene | None = None) -> Draft | None:
+    scene = scene or random_scene(rng)
     who = scene.characters[0]
     color = pick(rng, hair_names(who))
     if color == who.hair or not hair_shows(who):
