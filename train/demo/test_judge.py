@@ -1,4 +1,4 @@
-"""Tests of the world, the grammar and the judge: `python -m train.demo.test_judge`. Prints TAP; status 1 if a test fails."""
+"""Tests of the world, the grammar and the judge: `./dev eval test`. Prints TAP; status 1 if a test fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 
 from .draw import draw, labels
 from .edits import KINDS, Edit, make
-from .judge import judge
+from .judge import difference, judge
 from .scenes import ANIMALS, OBJECTS, Scene, Thing, hair_shows, is_clear, is_held_out, pick, with_character
 
 PER_KIND = 12
@@ -116,17 +116,26 @@ def invented_object_fails() -> None:
     _none_passes(cases)
 
 
+def _half_left(edit: Edit, right: bool) -> np.ndarray:
+    """The right answer, but on one half of what had to change the first reference is still there."""
+    before, truth = draw(edit.references[0]), draw(edit.target)
+    changed = difference(before, truth) > 0
+    columns = np.flatnonzero(changed.any(axis=0))
+    middle = columns[len(columns) // 2]
+    changed[:, :middle] &= not right
+    changed[:, middle:] &= right
+    return np.where(changed[..., None], before, truth)
+
+
 def left_over_fails() -> None:
-    """What was to be removed and still is there fails, even if the rest of the picture is new."""
+    """A half of what was to be removed fails, and so does the old object beside the new one."""
     cases = []
     for edit in edits():
-        if edit.kind == "remove_object":
-            cases.append((edit, draw(replace(edit.references[0], tint=edit.target.tint))))
+        if edit.kind in ("remove_object", "replace_object", "take_off_hat"):
+            cases += [(edit, _half_left(edit, right)) for right in (False, True)]
         if edit.kind == "replace_object" and edit.references[0].characters[0].held and edit.target.ground is None:
             both = replace(edit.target, ground=edit.references[0].characters[0].held, ground_side=-1)
             cases.append((edit, draw(both)))
-        if edit.kind == "take_off_hat":
-            cases.append((edit, draw(edit.references[0])))
     _none_passes(cases)
 
 
