@@ -65,8 +65,9 @@ static void let_signals_end(const sigset_t *ends)
 static void print_first_key(const kx_service_start *start)
 {
     printf("\nThe first key, told this once:\n\n    %s\n\n", start->first_key);
-    printf("The page, signed in with it; the link works once:\n\n    %s/#signin=%s\n\n", start->address,
-           start->signin);
+    if (start->signin[0] != '\0')
+        printf("The page, signed in with it; the link works once:\n\n    %s/#signin=%s\n\n", start->address,
+               start->signin);
     printf("A first edit from the command line:\n\n"
            "    curl -s %s/api/v3/wavespeed-ai/flux-kontext-dev/multi \\\n"
            "        -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' \\\n"
@@ -82,7 +83,9 @@ static kx_status tell_start(const kx_cli_arguments *arguments, const kx_service_
     bool has_key = start->first_key[0] != '\0';
     if (arguments->json) {
         json_t *key = has_key ? json_string(start->first_key) : json_null();
-        json_t *link = has_key ? json_sprintf("%s/#signin=%s", start->address, start->signin) : json_null();
+        json_t *link = start->signin[0] == '\0'
+                           ? json_null()
+                           : json_sprintf("%s/#signin=%s", start->address, start->signin);
         KX_TRY(kx_cli_print_json(
             json_pack("{s:s, s:o, s:b, s:o, s:o, s:o}", "address", start->address, "model",
                       kx_cli_json_text(start->model), "synthetic", (int)start->model_is_synthetic, "data",

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "service/api/api.h"
+#include "service/http/http_forwarded.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,13 +33,20 @@ static void log_sentence(void *user, const char *sentence)
     fprintf(stderr, "%s\n", sentence);
 }
 
-/* "127.0.0.1:80", "[::1]:80", "localhost:80", with or without the port. */
+/* The bytes of `listen` ahead of its port. */
+static size_t host_length(const char *listen)
+{
+    const char *colon = strrchr(listen, ':');
+    return colon == NULL ? strlen(listen) : (size_t)(colon - listen);
+}
+
+/* "127.0.0.1:80", "[::1]:80", "localhost:80". Another name may stand for any address, so it is none. */
 static bool is_loopback(const char *listen)
 {
-    static const char *const names[] = {"127.", "[::1]", "::1", "localhost"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strncmp(listen, names[i], strlen(names[i])) == 0) return true;
-    return false;
+    kx_address address;
+    size_t length = host_length(listen);
+    if (kx_address_parse(listen, length, &address)) return kx_address_is_loopback(&address);
+    return length == strlen("localhost") && memcmp(listen, "localhost", length) == 0;
 }
 
 /* Whether there is a key that is not revoked; without one, an address that others reach is refused. */
@@ -70,7 +78,10 @@ static kx_status make_first_key(kx_service *service, kx_service_start *start, kx
     kx_status status = kx_store_key_create(service->store, &first, service->settings.admin_key,
                                            start->first_key, &arena, &made, err);
     kx_arena_free(&arena);
-    return status == KX_OK ? kx_api_offer_signin(service->api, start->first_key, start->signin, err) : status;
+    /* The link hands out the key to whoever comes first, and the printed address is this machine's. */
+    if (status == KX_OK && is_loopback(service->settings.listen))
+        status = kx_api_offer_signin(service->api, start->first_key, start->signin, err);
+    return status;
 }
 
 static kx_status open_records(kx_service *service, kx_error *err)
@@ -125,10 +136,11 @@ out:
 static void tell_start(kx_service *service, kx_service_start *start)
 {
     const char *listen = service->settings.listen;
-    const char *colon = strrchr(listen, ':');
-    bool has_port = colon != NULL && strchr(colon, ']') == NULL;
-    snprintf(start->address, sizeof start->address, "http://%.*s:%u",
-             (int)(has_port ? colon - listen : (long)strlen(listen)), listen, kx_http_port(service->http));
+    size_t length = host_length(listen);
+    const char *host = length == 0 ? "localhost" : listen; /* ":8080" is every address */
+    if (length == 0) length = strlen(host);
+    snprintf(start->address, sizeof start->address, "http://%.*s:%u", (int)length, host,
+             kx_http_port(service->http));
 }
 
 /* Opening a model maps its files; it is done on the worker's thread, which this waits for, so that a model
@@ -166,9 +178,11 @@ kx_status kx_service_open(kx_service **service, const kx_settings *settings, kx_
     *start = (kx_service_start){.model = ""};
     KX_FAIL_IF(made == NULL, err, KX_ERR_MEMORY, "out of memory");
     made->settings = *settings;
+    KX_FAIL_IF(settings->listen == NULL, err, KX_ERR_USAGE,
+               "listen: ADDRESS:PORT such as 127.0.0.1:8080 is expected, nothing is found");
     KX_TRY(open_records(made, err));
-    KX_TRY(look_for_keys(made, &any_key, err));
     KX_TRY(open_parts(made, err));
+    KX_TRY(look_for_keys(made, &any_key, err)); /* behind the checks of the address, ahead of every answer */
     KX_TRY(kx_queue_start(made->queue, err));
     made->queue_runs = true;
     KX_TRY(await_model(made, start, err));

@@ -10,7 +10,8 @@ typedef struct kx_service kx_service;
 typedef struct kx_service_start { /* what happened, for the first words to the operator */
     char address[300];            /* "http://127.0.0.1:8080" */
     char first_key[64];           /* "" unless this start made it; told once */
-    char signin[33];              /* token of the link "ADDRESS/#signin=TOKEN"; "" without a first key */
+    char signin[33];              /* token of the link "ADDRESS/#signin=TOKEN"; "" without a first
+                                   key, and where others reach the address */
     const char *model;
     bool model_is_synthetic;
 } kx_service_start;

@@ -25,6 +25,9 @@ printf 'listen = 127.0.0.1:0\nretenton = 7d\n' >"$work/bad.ini"
 check "an unknown name of the file" ends 2 "bad.ini:2: unknown name retenton, did you mean retention" serve --config "$work/bad.ini" --data "$data"
 check "a file that is not there" ends 3 "nowhere.ini" serve --config "$work/nowhere.ini" --data "$data"
 check "a public address without a key" ends 2 "not a loopback address and there is no key" serve --listen 0.0.0.0:0 --data "$data"
+check "an address without a port" ends 2 "listen address \"nowhere\": expected ADDRESS:PORT" serve --listen nowhere --data "$data"
+check "an empty address" ends 2 "listen: ADDRESS:PORT .* nothing is found" serve --listen "" --data "$data"
+check "a name that begins like a loopback one" ends 2 "listen address|not a loopback" serve --listen localhost.invalid:0 --data "$data"
 check "a model that is not there" ends 4 "no such model folder" serve -m "$work/nowhere" --listen 127.0.0.1:0 --data "$data"
 check "made no key" sh -c "! '$kontext' key list --data '$data' | grep -q first"
 check "a data folder that cannot be written" ends 6 "cannot" serve --data /proc/nowhere --listen 127.0.0.1:0
@@ -54,6 +57,7 @@ check "sees a key that is made beside it" seen
 kill -HUP "$server"
 check "goes on after SIGHUP" answers 200 /healthz
 check "ends with 0 on SIGTERM" stop TERM 0
+check "tells a sign-in link on loopback" grep -q '"signin": "http://127.0.0.1:[0-9]*/#signin=[0-9a-f]\{32\}"' "$work/start"
 
 # ---- Later starts ----
 check "starts again" start
@@ -61,6 +65,13 @@ check "tells no key" grep -q '"first_key": null' "$work/start"
 check "takes the first key still" answers 200 /api/v3/balance "$key"
 check "ends with 0 on SIGINT" stop INT 0
 check "a given first key" sh -c "'$kontext' serve --print-config --admin-key abcdefghijklmnop --data '$data' | grep -q '^admin-key = \"abcdefghijklmnop\"'"
+
+# ---- A first start where others reach the address ----
+data=$work/public
+check "starts on every address with a given key" start --admin-key abcdefghijklmnop --listen 0.0.0.0:0
+check "tells the given key" test "$(told first_key)" = abcdefghijklmnop
+check "tells no sign-in link" grep -q '"signin": null' "$work/start"
+check "ends" stop TERM 0
 
 # ---- The words of a first start, and systemd ----
 data=$work/second
