@@ -45,7 +45,7 @@ static const kx_cli_example key_examples[] = {
 static const kx_cli_example key_create_examples[] = {
     {"A key with 20 dollars that runs one job at a time",
      "kontext key create anna --balance 20 --concurrency 1"},
-    {"A key that sees everything", "kontext key create ops --role admin"},
+    {"A key that makes keys and reads the metrics", "kontext key create ops --role admin"},
 };
 static const kx_cli_example key_list_examples[] = {
     {"For a program", "kontext key list --json"},

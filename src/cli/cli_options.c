@@ -275,7 +275,8 @@ const kx_cli_option kx_cli_options[] = {
     /* ---- Keys ---- */
     {in_key, KX_CLI_KEY_CREATE, "role", 0, "ROLE", "read|submit|admin", .read = kx_cli_read_choice,
      .field = FIELD(role), .fallback = "submit",
-     .help = "What the key may do: read its own results, submit jobs, or everything."},
+     .help = "What the key may do: read its own results; submit also makes new ones; admin also makes and "
+             "changes keys and reads the metrics."},
     {in_key, KX_CLI_KEY_CREATE, "balance", 0, "DOLLARS", .kind = KX_CLI_KIND_MONEY,
      .read = kx_cli_read_setting, .field = FIELD(balance_micro), .most = 1e15, .fallback = "0",
      .help = "What the key can spend."},
