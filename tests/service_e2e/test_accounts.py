@@ -187,6 +187,7 @@ def _(server: Server) -> None:
     key.wait(running, status="cancelled")
     near(key.balance(), 1, "the balance after a cancel")
     equal(key.result(running)["charge"], "released", "charge of the cancelled one")
+    near(key.result(running)["price"], 0.12, "the price that it had reserved")
 
 
 @suite.case("too little credit is the documented 400, and leaves no job")
@@ -225,7 +226,16 @@ def _(server: Server) -> None:
                     near(quote[name], wanted * count, f"{path} {name}")
                 equal(quote["currency"], "USD", "currency")
     check_error(server.api.post("/api/v3/model/price", {"model_id": "nobody/nothing", "inputs": {}}), 400, "product not found")
-    check_error(server.api.post("/api/v3/model/price", {"inputs": {}}), 400, "model_id|product")
+    check_error(server.api.post("/api/v3/model/price", {"inputs": {}}), 400, "model_id: .* nothing is found")
+
+
+@suite.case("the inputs of a price are an object, null or absent")
+def _(server: Server) -> None:
+    for path, field in (("/api/v3/model/price", "model_id"), ("/center/default/api/v1/model_product/calculate", "model_uuid")):
+        for inputs, found in (([], "an array"), (3, "3"), ("x", '"x"'), (False, "false")):
+            check_error(server.api.post(path, {field: MULTI, "inputs": inputs}), 400, f"inputs: an object is expected, {found} is found")
+        for body in ({}, {"inputs": None}):
+            near(server.api.post(path, {field: MULTI, **body}).data["price"], PRICES[MULTI], "the base price")
 
 
 @suite.case("billing has a row for each completed job, in pages")

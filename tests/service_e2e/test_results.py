@@ -231,10 +231,13 @@ def _(server: Server) -> None:
         ({"page": 0}, "page"), ({"page": -1}, "page"), ({"page": "one"}, "page"), ({"page": 1.5}, "page"),
         ({"page_size": 0}, "page_size"), ({"page_size": 101}, "page_size"), ({"page_size": []}, "page_size"),
         ({"created_after": "yesterday"}, "created_after"), ({"created_before": 3}, "created_before"),
-        ({"model": 3}, "model"), ({"status": []}, "status"),
+        ({"model": 3}, "model"), ({"status": []}, "status"), ({"include_inputs": "yes"}, "include_inputs"),
     ]  # fmt: skip
     for body, word in rows:
         check_error(server.api.post(HISTORY, {"page": 1, "page_size": 10, **body}), 400, word)
+    for query, found in (("page=one", 'page: .*"one" is found'), ("page_size=", "page_size"), ("include_inputs=yes", 'include_inputs: .*"yes" is found')):
+        check_error(server.api.get(f"{HISTORY}?{query}"), 400, found)
+    expect("input" in server.api.get(f"{HISTORY}?page=1&include_inputs=true").data["items"][0], "include_inputs of a query gives no input")
     reply = server.api.post(HISTORY, {"page": 1, "page_size": 10, "status": "sleeping"})
     expect(reply.status == 400 or reply.data["items"] == [], "an unknown status gives items")
     equal(history(server, page=1000000)["items"], [], "a page far behind the end")

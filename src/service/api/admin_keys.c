@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { NAME_BYTES_MAX = 100, LIMIT_MAX = 1000000 };
+
 static const struct {
     const char *name;
     kx_role role;
@@ -41,16 +43,13 @@ void kx_handle_keys_list(kx_exchange *exchange, void *user)
     kx_api_answer(exchange, json_pack("{s:o}", "items", items));
 }
 
-static kx_status read_limit(const json_t *body, const char *name, unsigned *limit, kx_error *err)
+static kx_status read_limits(const json_t *body, unsigned *concurrency, unsigned *per_minute, kx_error *err)
 {
-    const json_t *value = json_object_get(body, name);
-    if (value == NULL || json_is_null(value)) return KX_OK;
-    json_int_t number = json_integer_value(value);
-    if (!json_is_integer(value) || number < 0 || number > 1000000)
-        return kx_error_set(err, KX_ERR_INPUT, __FILE__, __LINE__,
-                            "%s: an integer from 0 to 1000000 is expected, something else is found", name);
-    *limit = (unsigned)number;
-    return KX_OK;
+    kx_status status = KX_OK;
+    KX_TRY(kx_api_read_count(body, "concurrency", 0, LIMIT_MAX, concurrency, err));
+    KX_TRY(kx_api_read_count(body, "submits_per_minute", 0, LIMIT_MAX, per_minute, err));
+out:
+    return status;
 }
 
 static kx_status read_key(const json_t *body, kx_key *key, kx_error *err)
@@ -60,12 +59,13 @@ static kx_status read_key(const json_t *body, kx_key *key, kx_error *err)
     KX_TRY(kx_api_read_text(body, "name", &key->name, err));
     KX_TRY(kx_api_read_text(body, "role", &role, err));
     KX_TRY(kx_api_read_dollars(body, "balance", &key->balance_micro, err));
-    KX_TRY(read_limit(body, "concurrency", &key->concurrency, err));
-    KX_TRY(read_limit(body, "submits_per_minute", &key->submits_per_minute, err));
-    KX_FAIL_IF(key->name == NULL || strlen(key->name) > 100, err, KX_ERR_INPUT,
-               "name: a string of 1 to 100 bytes is expected, something else is found");
+    KX_TRY(read_limits(body, &key->concurrency, &key->submits_per_minute, err));
+    KX_FAIL_IF(key->name == NULL || strlen(key->name) > NAME_BYTES_MAX, err, KX_ERR_INPUT,
+               "name: a string of 1 to %d bytes is expected, %zu bytes are found", NAME_BYTES_MAX,
+               key->name == NULL ? 0 : strlen(key->name));
     KX_FAIL_IF(key->balance_micro < 0, err, KX_ERR_INPUT,
-               "balance: a number that is not negative is expected");
+               "balance: a number that is not negative is expected, %g is found",
+               (double)key->balance_micro / 1e6);
     key->role = role == NULL ? KX_ROLE_SUBMIT : 0;
     for (size_t i = 0; role != NULL && i < sizeof roles / sizeof roles[0]; i++)
         if (strcmp(roles[i].name, role) == 0) key->role = roles[i].role;
@@ -160,8 +160,7 @@ void kx_handle_keys_limits(kx_exchange *exchange, void *user)
     json_t *body = kx_exchange_json(exchange, false);
     if (body == NULL || !named_key(api, exchange, &key)) return;
     unsigned concurrency = key.concurrency, per_minute = key.submits_per_minute;
-    if (read_limit(body, "concurrency", &concurrency, &err) != KX_OK ||
-        read_limit(body, "submits_per_minute", &per_minute, &err) != KX_OK ||
+    if (read_limits(body, &concurrency, &per_minute, &err) != KX_OK ||
         kx_store_key_limits(api->store, key.id, concurrency, per_minute, &err) != KX_OK)
         kx_answer_failure(exchange, &err);
     else

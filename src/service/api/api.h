@@ -2,10 +2,11 @@
  * serves.
  *
  *     KX_TRY(kx_api_open(&api, &parts, err));
- *     ... open the queue with kx_api_changed and kx_api_webhook_body, HTTP with kx_api_routes and `api` as
- * user ... kx_api_connect(api, queue, http);       // before either of them starts
+ *     ... open the queue with kx_api_changed and kx_api_webhook_body ...
+ *     ... open HTTP with kx_api_routes; both get `api` as user ...
+ *     kx_api_connect(api, queue, http); // before either of them starts
  *     ... stop HTTP, then the queue ...
- *     kx_api_close(api);                      // notes what is still to be noted
+ *     kx_api_close(api); // notes what is still to be noted
  */
 #pragma once
 

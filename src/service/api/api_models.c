@@ -7,13 +7,11 @@
 static const kx_api_model models[] = {
     {"wavespeed-ai/flux-kontext-dev/multi",
      "FLUX.1 Kontext [dev] with up to four reference pictures: edits by instruction, and new pictures that "
-     "keep "
-     "people, products and styles of the references.",
+     "keep people, products and styles of the references.",
      4, 100, KX_PRICE(price_multi_micro)},
     {"wavespeed-ai/flux-kontext-dev/multi-ultra-fast",
      "The same as wavespeed-ai/flux-kontext-dev/multi, at a price of its own. No accelerated setting exists "
-     "on this "
-     "server yet: it takes the same steps and the same time.",
+     "on this server yet: it takes the same steps and the same time.",
      4, 200, KX_PRICE(price_ultra_fast_micro)},
     {"wavespeed-ai/flux-kontext-dev",
      "FLUX.1 Kontext [dev] with one reference picture: edits by instruction.", 1, 300,

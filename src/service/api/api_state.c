@@ -1,6 +1,9 @@
 #include "service/api/api_state.h"
 
+#include "service/api/parameter_values.h"
+
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,36 +89,51 @@ bool kx_api_own_prediction(kx_api *api, kx_exchange *exchange, kx_prediction *pr
     return found;
 }
 
-static kx_status read_count(const json_t *body, const char *name, unsigned most, unsigned *count,
-                            kx_error *err)
+/* A field that may be absent; null counts as that. */
+static const json_t *optional(const json_t *body, const char *name)
 {
     const json_t *value = json_object_get(body, name);
-    if (value == NULL || json_is_null(value)) return KX_OK;
+    return json_is_null(value) ? NULL : value;
+}
+
+kx_status kx_api_read_count(const json_t *body, const char *name, unsigned least, unsigned most,
+                            unsigned *count, kx_error *err)
+{
+    const json_t *value = optional(body, name);
     json_int_t number = json_integer_value(value);
-    if (!json_is_integer(value) || number < 1 || number > most)
-        return kx_error_set(err, KX_ERR_INPUT, __FILE__, __LINE__,
-                            "%s: an integer from 1 to %u is expected, something else is found", name, most);
+    char expected[64];
+    if (value == NULL) return KX_OK;
+    snprintf(expected, sizeof expected, "an integer from %u to %u", least, most);
+    if (!json_is_integer(value) || number < least || number > most)
+        return kx_value_refuse(name, expected, value, err);
     *count = (unsigned)number;
+    return KX_OK;
+}
+
+kx_status kx_api_read_flag(const json_t *body, const char *name, bool *flag, kx_error *err)
+{
+    const json_t *value = optional(body, name);
+    if (value == NULL) return KX_OK;
+    if (!json_is_boolean(value)) return kx_value_refuse(name, "true or false", value, err);
+    *flag = json_is_true(value);
     return KX_OK;
 }
 
 kx_status kx_api_read_page(const json_t *body, unsigned *page, unsigned *page_size, kx_error *err)
 {
     kx_status status = KX_OK;
-    KX_TRY(read_count(body, "page", 1000000, page, err));
-    KX_TRY(read_count(body, "page_size", 100, page_size, err));
+    KX_TRY(kx_api_read_count(body, "page", 1, 1000000, page, err));
+    KX_TRY(kx_api_read_count(body, "page_size", 1, 100, page_size, err));
 out:
     return status;
 }
 
 kx_status kx_api_read_text(const json_t *body, const char *name, const char **text, kx_error *err)
 {
-    const json_t *value = json_object_get(body, name);
+    const json_t *value = optional(body, name);
     *text = NULL;
-    if (value == NULL || json_is_null(value)) return KX_OK;
-    if (!json_is_string(value))
-        return kx_error_set(err, KX_ERR_INPUT, __FILE__, __LINE__,
-                            "%s: a string is expected, something else is found", name);
+    if (value == NULL) return KX_OK;
+    if (!json_is_string(value)) return kx_value_refuse(name, "a string", value, err);
     if (json_string_length(value) > 0) *text = json_string_value(value);
     return KX_OK;
 }
@@ -131,13 +149,11 @@ kx_status kx_api_read_time(const json_t *body, const char *name, int64_t *wall_n
 
 kx_status kx_api_read_dollars(const json_t *body, const char *name, int64_t *micro, kx_error *err)
 {
-    const json_t *value = json_object_get(body, name);
-    if (value == NULL || json_is_null(value)) return KX_OK;
+    const json_t *value = optional(body, name);
+    if (value == NULL) return KX_OK;
     double amount = json_number_value(value);
     if (!json_is_number(value) || !(fabs(amount) <= 1e6))
-        return kx_error_set(
-            err, KX_ERR_INPUT, __FILE__, __LINE__,
-            "%s: a number of US dollars of at most a million is expected, something else is found", name);
+        return kx_value_refuse(name, "a number of US dollars of at most a million", value, err);
     *micro = (int64_t)llround(amount * 1e6);
     return KX_OK;
 }

@@ -21,7 +21,7 @@ struct kx_api {
     char signin_token[33], signin_key[64]; /* "" when there is no link, or it was used */
 };
 
-/* {"code": 200, "message": "success", "data": data}; takes over `data`, whose NULL is an answer of 500. */
+/* {"code": 200, "message": "success", "data": data}; takes over `data`, whose NULL is an answer of 503. */
 void kx_api_answer(kx_exchange *exchange, json_t *data);
 
 /* The exchange's key's own prediction, named by the path's {id}. Otherwise it has been answered (404, or the
@@ -38,6 +38,10 @@ kx_status kx_api_read_page(const json_t *body, unsigned *page, unsigned *page_si
 kx_status kx_api_read_time(const json_t *body, const char *name, int64_t *wall_ns, kx_error *err);
 /* An optional string; NULL when it is absent, null or empty. */
 kx_status kx_api_read_text(const json_t *body, const char *name, const char **text, kx_error *err);
+/* An optional integer, and an optional true or false; what is absent or null leaves the value alone. */
+kx_status kx_api_read_count(const json_t *body, const char *name, unsigned least, unsigned most,
+                            unsigned *count, kx_error *err);
+kx_status kx_api_read_flag(const json_t *body, const char *name, bool *flag, kx_error *err);
 /* An optional amount of US dollars of at most a million either way. */
 kx_status kx_api_read_dollars(const json_t *body, const char *name, int64_t *micro, kx_error *err);
 

@@ -63,9 +63,13 @@ static void answer_price(kx_api *api, kx_exchange *exchange, const char *model_f
         kx_answer_failure(exchange, &err);
         return;
     }
-    const kx_api_model *model = kx_api_model_find(id == NULL ? "" : id);
+    if (id == NULL) {
+        kx_answer_error(exchange, 400, "%s: the name of a model is expected, nothing is found", model_field);
+        return;
+    }
+    const kx_api_model *model = kx_api_model_find(id);
     if (model == NULL) {
-        kx_answer_error(exchange, 400, "product not found: %.200s", id == NULL ? "" : id);
+        kx_answer_error(exchange, 400, "product not found: %.200s", id);
         return;
     }
     double price = (double)(kx_api_model_price(model, api->settings) * num_images) / 1e6;

@@ -23,7 +23,7 @@ static const struct {
     {"status", "string", ""},
     {"created_after", "string", "RFC 3339"},
     {"created_before", "string", "RFC 3339"},
-    {"include_inputs", "string", "true or false"},
+    {"include_inputs", "boolean", ""},
     {"types", "string", ""},
 };
 

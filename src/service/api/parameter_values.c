@@ -36,18 +36,23 @@ void kx_value_warn_unknown(kx_value_reader *reader, const char *name)
     kx_value_warn(reader, "unknown field '%.*s' ignored", shown_bytes(name), name);
 }
 
-/* "FIELD: EXPECTED is expected, VALUE is found". */
+kx_status kx_value_refuse(const char *name, const char *expected, const json_t *value, kx_error *err)
+{
+    bool is_shown = value != NULL && !json_is_object(value) && !json_is_array(value);
+    char *found = is_shown ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+    const char *kind = value == NULL ? "nothing" : json_is_object(value) ? "an object" : "an array";
+    const char *shown = found != NULL ? found : kind;
+    int bytes = shown_bytes(shown);
+    kx_error_set(err, KX_ERR_INPUT, __FILE__, __LINE__, "%s: %s is expected, %.*s%s is found", name, expected,
+                 bytes, shown, shown[bytes] == '\0' ? "" : "...");
+    free(found);
+    return KX_ERR_INPUT;
+}
+
 static kx_status refuse(kx_value_reader *reader, const kx_parameter *row, const char *expected,
                         const json_t *value)
 {
-    char *found = json_is_object(value) || json_is_array(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY);
-    const char *kind = json_is_object(value) ? "an object" : "an array";
-    const char *shown = found != NULL ? found : kind;
-    int bytes = shown_bytes(shown);
-    kx_error_set(reader->err, KX_ERR_INPUT, __FILE__, __LINE__, "%s: %s is expected, %.*s%s is found",
-                 row->name, expected, bytes, shown, shown[bytes] == '\0' ? "" : "...");
-    free(found);
-    return KX_ERR_INPUT;
+    return kx_value_refuse(row->name, expected, value, reader->err);
 }
 
 /* A whole number, also where it is written as 28.0. */

@@ -15,3 +15,7 @@ kx_status kx_value_read(kx_value_reader *reader, const kx_parameter *row, const 
 /* At most 32 warnings are kept. */
 __attribute__((format(printf, 2, 3))) void kx_value_warn(kx_value_reader *reader, const char *format, ...);
 void kx_value_warn_unknown(kx_value_reader *reader, const char *name);
+
+/* KX_ERR_INPUT, with "NAME: EXPECTED is expected, VALUE is found"; also for fields of other bodies. `value`
+ * NULL: nothing is found. */
+kx_status kx_value_refuse(const char *name, const char *expected, const json_t *value, kx_error *err);

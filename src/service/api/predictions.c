@@ -40,7 +40,8 @@ void kx_handle_result(kx_exchange *exchange, void *user)
 
 /* ---- History ---- */
 
-static kx_status read_history_query(const json_t *body, kx_history_query *query, kx_error *err)
+static kx_status read_history_query(const json_t *body, kx_history_query *query, bool *with_input,
+                                    kx_error *err)
 {
     kx_status status = KX_OK;
     const char *state = NULL;
@@ -49,6 +50,7 @@ static kx_status read_history_query(const json_t *body, kx_history_query *query,
     KX_TRY(kx_api_read_text(body, "status", &state, err));
     KX_TRY(kx_api_read_time(body, "created_after", &query->after_ns, err));
     KX_TRY(kx_api_read_time(body, "created_before", &query->before_ns, err));
+    KX_TRY(kx_api_read_flag(body, "include_inputs", with_input, err));
     if (state != NULL) query->state = kx_job_state_parse(state);
     KX_FAIL_IF(
         state != NULL && query->state < 0, err, KX_ERR_INPUT,
@@ -66,8 +68,8 @@ static void answer_history(kx_api *api, kx_exchange *exchange, const json_t *bod
     size_t count = 0;
     uint64_t total = 0;
     kx_error err = {0};
-    bool with_input = json_is_true(json_object_get(body, "include_inputs"));
-    if (read_history_query(body, &query, &err) != KX_OK ||
+    bool with_input = false;
+    if (read_history_query(body, &query, &with_input, &err) != KX_OK ||
         kx_store_history(api->store, &query, kx_exchange_arena(exchange), &items, &count, &total, &err) !=
             KX_OK) {
         kx_answer_failure(exchange, &err);
@@ -87,26 +89,35 @@ void kx_handle_history(kx_exchange *exchange, void *user)
     if (body != NULL) answer_history(user, exchange, body);
 }
 
-/* The same by GET: its query becomes the body. */
+static json_t *query_number(const char *text)
+{
+    char *end = NULL;
+    errno = 0;
+    long number = strtol(text, &end, 10);
+    return end != text && *end == '\0' && errno == 0 ? json_integer(number) : kx_text_json(text);
+}
+
+static json_t *query_flag(const char *text)
+{
+    bool is_true = strcmp(text, "true") == 0;
+    return is_true || strcmp(text, "false") == 0 ? json_boolean(is_true) : kx_text_json(text);
+}
+
+/* The same by GET: its query becomes the body. What does not read as its type stays text, to be refused. */
 void kx_handle_history_get(kx_exchange *exchange, void *user)
 {
-    static const char *const texts[] = {"model", "status", "created_after", "created_before"};
-    static const char *const numbers[] = {"page", "page_size"};
+    static const struct {
+        const char *name;
+        json_t *(*read)(const char *text);
+    } fields[] = {{"page", query_number},          {"page_size", query_number},
+                  {"model", kx_text_json},         {"status", kx_text_json},
+                  {"created_after", kx_text_json}, {"created_before", kx_text_json},
+                  {"include_inputs", query_flag}};
     json_t *body = json_object();
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        const char *value = kx_exchange_query(exchange, texts[i]);
-        if (value != NULL) json_object_set_new(body, texts[i], json_string(value));
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        const char *text = kx_exchange_query(exchange, fields[i].name);
+        if (text != NULL) json_object_set_new(body, fields[i].name, fields[i].read(text));
     }
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        const char *value = kx_exchange_query(exchange, numbers[i]);
-        char *end = NULL;
-        errno = 0;
-        long number = value == NULL ? 0 : strtol(value, &end, 10);
-        if (value != NULL)
-            json_object_set_new(body, numbers[i], json_integer(*end == '\0' && errno == 0 ? number : 0));
-    }
-    const char *inputs = kx_exchange_query(exchange, "include_inputs");
-    json_object_set_new(body, "include_inputs", json_boolean(inputs != NULL && strcmp(inputs, "true") == 0));
     answer_history(user, exchange, body);
     json_decref(body);
 }

@@ -1,13 +1,13 @@
 /* GET …/predictions/{id}/stream: server-sent events.
  *
- *     event: status      the prediction without its input, at the beginning and when its state or place
- * changes event: progress    {"stage", "step", "total_steps", "progress", "eta_ms"}; its id is the version of
- * what is live event: preview     {"step", "url", "image"}: the model's present idea, as an URL and as a data
- * URI event: completed   (or failed, cancelled, timeout) the whole prediction; the stream ends; its id is
- * "end"
+ *     status      the prediction without its input, at the beginning and when its state or place changes
+ *     progress    {"stage", "step", "total_steps", "progress", "eta_ms"}
+ *     preview     {"step", "url", "image"}: the model's present idea, as an URL and as a data URI
+ *     completed   (or failed, cancelled, timeout) the whole prediction; the stream ends
  *
- * A client that comes back with Last-Event-ID is told only what is newer; one that has seen the end gets 204,
- * which makes an EventSource stop. */
+ * The id of progress and preview is the version of what is live, that of the last event is "end". A client
+ * that comes back with Last-Event-ID is told only what is newer; one that has seen the end gets 204, which
+ * makes an EventSource stop. */
 #include "service/api/api_state.h"
 #include "service/api/handlers.h"
 #include "service/api/prediction_view.h"

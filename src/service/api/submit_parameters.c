@@ -173,13 +173,15 @@ void kx_parameters_free(kx_parameters *parameters)
     parameters->warnings = parameters->input = NULL;
 }
 
-kx_status kx_parameters_read_num_images(const json_t *body, int64_t *num_images, kx_error *err)
+kx_status kx_parameters_read_num_images(const json_t *inputs, int64_t *num_images, kx_error *err)
 {
     kx_parameters scratch = {.num_images = 1};
     kx_parameter_limits limits = {0};
     kx_value_reader reader = {&scratch, &limits, err};
-    const json_t *value = json_object_get(body, "num_images");
+    const json_t *value = json_object_get(inputs, "num_images");
     kx_status status = KX_OK;
+    if (inputs != NULL && !json_is_object(inputs) && !json_is_null(inputs))
+        return kx_value_refuse("inputs", "an object", inputs, err);
     if (value != NULL && !json_is_null(value)) status = kx_value_read(&reader, find_row("num_images"), value);
     *num_images = scratch.num_images;
     return status;

@@ -82,8 +82,8 @@ kx_status kx_parameters_read(kx_parameters *parameters, const json_t *body, cons
                              const kx_parameter_limits *limits, kx_error *err);
 void kx_parameters_free(kx_parameters *parameters);
 
-/* num_images of a body that may be incomplete: what a price needs. */
-kx_status kx_parameters_read_num_images(const json_t *body, int64_t *num_images, kx_error *err);
+/* num_images of inputs that may be incomplete or, NULL or null, absent: what a price needs. */
+kx_status kx_parameters_read_num_images(const json_t *inputs, int64_t *num_images, kx_error *err);
 
 /* "W*H", "WxH", "WXH" or "N" of digits alone; false for anything else. */
 bool kx_size_parse(const char *text, kx_size *size);

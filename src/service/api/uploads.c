@@ -2,6 +2,7 @@
  */
 #include "service/api/api_state.h"
 #include "service/api/handlers.h"
+#include "service/api/parameter_values.h"
 #include "service/api/picture_kind.h"
 #include "service/api/prediction_json.h"
 #include "service/api/submitted_pictures.h"
@@ -41,9 +42,10 @@ static bool read_announcement(kx_api *api, kx_exchange *exchange, const json_t *
     if (strlen(ticket->filename) > FILENAME_BYTES_MAX || strlen(ticket->content_type) > FILENAME_BYTES_MAX)
         kx_answer_error(exchange, 400, "filename and content_type: at most %d bytes each are expected",
                         FILENAME_BYTES_MAX);
-    else if (has_size && (!json_is_integer(size) || json_integer_value(size) < 1))
-        kx_answer_error(exchange, 400, "size: a number of bytes is expected, something else is found");
-    else if (has_size && (uint64_t)json_integer_value(size) > api->settings->max_upload_bytes)
+    else if (has_size && (!json_is_integer(size) || json_integer_value(size) < 1)) {
+        kx_value_refuse("size", "a number of bytes, 1 or more,", size, &err);
+        kx_answer_failure(exchange, &err);
+    } else if (has_size && (uint64_t)json_integer_value(size) > api->settings->max_upload_bytes)
         kx_answer_error(exchange, 413, "size: at most %llu bytes are expected, %lld are found",
                         (unsigned long long)api->settings->max_upload_bytes,
                         (long long)json_integer_value(size));

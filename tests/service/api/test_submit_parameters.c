@@ -174,6 +174,11 @@ static void prices_need_only_the_number_of_pictures(void **state)
     json_object_set_new(body, "num_images", json_integer(5));
     assert_int_equal(kx_parameters_read_num_images(body, &images, &err), KX_ERR_INPUT);
     assert_non_null(strstr(err.message, "num_images: an integer from 1 to 4 is expected, 5 is found"));
+    json_t *list = json_array();
+    err = (kx_error){0};
+    assert_int_equal(kx_parameters_read_num_images(list, &images, &err), KX_ERR_INPUT);
+    assert_string_equal(err.message, "inputs: an object is expected, an array is found");
+    json_decref(list);
     json_decref(body);
 }
 
