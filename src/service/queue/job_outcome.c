@@ -165,7 +165,7 @@ kx_status kx_job_outcome_complete(kx_job_run *run, kx_error *err)
                         .outputs = outputs->items,
                         .num_outputs = outputs->count,
                         .details = text,
-                        .inference_ms = (int64_t)(1000 * result->seconds.total)};
+                        .inference_ms = run->earlier_ms + (int64_t)(1000 * result->seconds.total)};
     KX_TRY(kx_queue_end_job(run->queue, run->job->id, &ending, err));
     kx_meters_add_run(run->queue->meters, result->seconds.total, outputs->count,
                       result->peak_anonymous_bytes);
@@ -180,7 +180,11 @@ out:
 static kx_status end_without_result(kx_job_run *run, kx_job_state state, int code, const char *sentence,
                                     kx_error *err)
 {
-    kx_ending ending = {.state = state, .code = code, .error = sentence, .details = "{}"};
+    kx_ending ending = {.state = state,
+                        .code = code,
+                        .error = sentence,
+                        .details = "{}",
+                        .inference_ms = kx_job_watch_ran_ms(run)};
     return kx_queue_end_job(run->queue, run->job->id, &ending, err);
 }
 

@@ -75,6 +75,8 @@ static kx_status run_edit(kx_job_run *run, kx_model *model, kx_bytes *checkpoint
     }
     kx_queue_log(run->queue, "%s: the stored checkpoint is left aside: %s", run->job->id, inner.message);
     kx_bytes_free(checkpoint);
+    run->began_ms = kx_clock_monotonic_ms();
+    run->earlier_ms = 0;
     return run_from(run, model, NULL, err);
 }
 
@@ -89,7 +91,8 @@ kx_status kx_job_run_edit(kx_job_run *run, kx_model *model, kx_error *err)
     kx_model_host_gather_warnings(run->queue->host, run->warnings);
     KX_TRY(kx_job_request_parse(&run->request, run->job->request, &run->arena, err));
     KX_TRY(read_pictures(run, err));
-    KX_TRY(kx_store_checkpoint_get(run->queue->parts.store, run->job->id, &checkpoint, &has_checkpoint, err));
+    KX_TRY(kx_store_checkpoint_get(run->queue->parts.store, run->job->id, &checkpoint, &run->earlier_ms,
+                                   &has_checkpoint, err));
     KX_TRY(run_edit(run, model, &checkpoint, err));
 out:
     kx_model_host_gather_warnings(run->queue->host, NULL);

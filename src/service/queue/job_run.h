@@ -23,7 +23,8 @@ typedef struct kx_job_run {
 
     /* Watching (job_watch.c) */
     kx_run_halt halt;
-    int64_t until_ms;    /* monotonic */
+    int64_t began_ms;    /* monotonic */
+    int64_t earlier_ms;  /* of earlier runs, what the checkpoint took to make that this one goes on from */
     uint64_t generation; /* of the queue, when the store was last asked for a wish to cancel */
     kx_live now;
     double step_began, step_seconds; /* the sum over measured_steps */
@@ -44,6 +45,8 @@ kx_callbacks kx_job_watch_begin(kx_job_run *run);
 /* Stores the latest checkpoint unless that has been done. A failure is logged: the job goes on without. */
 void kx_job_watch_store_checkpoint(kx_job_run *run);
 double kx_job_watch_seconds(void); /* monotonic */
+/* The work that the job's present state stands on, over all its runs. */
+int64_t kx_job_watch_ran_ms(const kx_job_run *run);
 
 /* job_outcome.c: pictures into blobs, then the end in one transaction. */
 kx_status kx_job_outcome_complete(kx_job_run *run, kx_error *err);

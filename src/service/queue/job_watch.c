@@ -19,6 +19,11 @@ double kx_job_watch_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+int64_t kx_job_watch_ran_ms(const kx_job_run *run)
+{
+    return run->earlier_ms + kx_clock_monotonic_ms() - run->began_ms;
+}
+
 /* ---- Ending early ---- */
 
 /* Somebody else, an admin's program or a delete, may have put the mark into the store. */
@@ -45,7 +50,7 @@ static int cancelled(void *user)
         run->halt = KX_HALT_CANCELLED;
     else if (kx_queue_is_stopping(run->queue))
         run->halt = KX_HALT_STOPPING;
-    else if (kx_clock_monotonic_ms() >= run->until_ms)
+    else if (kx_job_watch_ran_ms(run) >= 1000 * (int64_t)run->queue->parts.settings->job_deadline_s)
         run->halt = KX_HALT_DEADLINE;
     else if (kx_queue_generation(run->queue) != run->generation && store_wants_cancel(run))
         run->halt = KX_HALT_CANCELLED;
@@ -129,7 +134,7 @@ void kx_job_watch_store_checkpoint(kx_job_run *run)
     if (run->steps_since_stored == 0) return;
     run->steps_since_stored = 0;
     kx_status status = kx_store_checkpoint_put(run->queue->parts.store, run->job->id, run->checkpoint.data,
-                                               run->checkpoint.size, &err);
+                                               run->checkpoint.size, kx_job_watch_ran_ms(run), &err);
     if (status == KX_OK)
         kx_meters_add_checkpoint(run->queue->meters);
     else

@@ -143,7 +143,7 @@ static void run_job(worker *w, kx_model *model, const kx_prediction *job)
         park(w, job->id, STORE_RETRY_MS, true);
         return;
     }
-    run.until_ms = kx_clock_monotonic_ms() + 1000 * (int64_t)queue->parts.settings->job_deadline_s;
+    run.began_ms = kx_clock_monotonic_ms();
     if (job->attempts <= 1)
         kx_meters_add_wait(queue->meters,
                            1e-9 * (double)(kx_clock_wall_ns(queue->parts.clock) - job->created_ns));

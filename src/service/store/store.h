@@ -206,10 +206,12 @@ kx_status kx_store_finish(kx_store *store, const char *id, const kx_ending *endi
 kx_status kx_store_cancel(kx_store *store, int64_t key_id, const char *id, bool *found, kx_job_state *state,
                           kx_error *err);
 
-/* The latents of a running job; replaced as a whole, gone with its end. */
+/* The latents of a running job, and the time that it took to make them; replaced as a whole, gone with its
+ * end. */
 kx_status kx_store_checkpoint_put(kx_store *store, const char *id, const void *data, size_t bytes,
-                                  kx_error *err);
-kx_status kx_store_checkpoint_get(kx_store *store, const char *id, kx_bytes *out, bool *found, kx_error *err);
+                                  int64_t ran_ms, kx_error *err);
+kx_status kx_store_checkpoint_get(kx_store *store, const char *id, kx_bytes *out, int64_t *ran_ms,
+                                  bool *found, kx_error *err);
 
 /* ---- Files: what URLs serve ---- */
 

@@ -316,6 +316,7 @@ typedef struct checkpoint {
     const char *id;
     const void *data;
     size_t bytes;
+    int64_t ran_ms;
 } checkpoint;
 
 static kx_status apply_checkpoint(kx_store *store, kx_db *db, void *argument, kx_error *err)
@@ -323,31 +324,33 @@ static kx_status apply_checkpoint(kx_store *store, kx_db *db, void *argument, kx
     (void)store;
     checkpoint *made = argument;
     /* Nothing is kept of a job that has ended in the meantime. */
-    return kx_db_run(db,
-                     "REPLACE INTO checkpoints SELECT seq, ?2 FROM predictions WHERE id = ?1 AND state < 2",
-                     KX_VALUES(KX_TEXT(made->id), KX_BYTES(made->data, made->bytes)), NULL, err);
+    return kx_db_run(
+        db, "REPLACE INTO checkpoints SELECT seq, ?2, ?3 FROM predictions WHERE id = ?1 AND state < 2",
+        KX_VALUES(KX_TEXT(made->id), KX_BYTES(made->data, made->bytes), KX_INT(made->ran_ms)), NULL, err);
 }
 
 kx_status kx_store_checkpoint_put(kx_store *store, const char *id, const void *data, size_t bytes,
-                                  kx_error *err)
+                                  int64_t ran_ms, kx_error *err)
 {
-    checkpoint made = {.id = id, .data = data, .bytes = bytes};
+    checkpoint made = {.id = id, .data = data, .bytes = bytes, .ran_ms = ran_ms};
     return kx_store_change(store, apply_checkpoint, &made, err);
 }
 
-kx_status kx_store_checkpoint_get(kx_store *store, const char *id, kx_bytes *out, bool *found, kx_error *err)
+kx_status kx_store_checkpoint_get(kx_store *store, const char *id, kx_bytes *out, int64_t *ran_ms,
+                                  bool *found, kx_error *err)
 {
     kx_status status = KX_OK;
     kx_db *db = NULL;
     sqlite3_stmt *rows = NULL;
     *found = false;
     KX_TRY(kx_store_reader_take(store, &db, err));
-    KX_TRY(kx_db_start(db, "SELECT data FROM checkpoints JOIN predictions ON seq = prediction WHERE id = ?1",
-                       KX_VALUES(KX_TEXT(id)), &rows, err));
+    KX_TRY(kx_db_start(
+        db, "SELECT data, ran_ms FROM checkpoints JOIN predictions ON seq = prediction WHERE id = ?1",
+        KX_VALUES(KX_TEXT(id)), &rows, err));
     KX_TRY(kx_db_next(db, rows, found, err));
-    if (*found)
-        KX_TRY(
-            kx_bytes_append(out, sqlite3_column_blob(rows, 0), (size_t)sqlite3_column_bytes(rows, 0), err));
+    if (!*found) goto out;
+    *ran_ms = sqlite3_column_int64(rows, 1);
+    KX_TRY(kx_bytes_append(out, sqlite3_column_blob(rows, 0), (size_t)sqlite3_column_bytes(rows, 0), err));
 out:
     kx_store_reader_return(store, db);
     return status;

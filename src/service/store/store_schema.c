@@ -86,6 +86,8 @@ static const char *const steps[] = {
 
     /* Every wake asks for these, and there are few or none of them. */
     "CREATE INDEX predictions_unprepared ON predictions (key_id, seq) WHERE state = 0 AND prepared = 0;",
+
+    "ALTER TABLE checkpoints ADD COLUMN ran_ms INTEGER NOT NULL DEFAULT 0;",
 };
 
 enum { VERSION = sizeof steps / sizeof steps[0] };

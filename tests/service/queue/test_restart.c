@@ -58,6 +58,7 @@ static void a_graceful_stop_loses_no_step(void **state)
     char id[33];
     kx_bytes checkpoint = {.cap = 1 << 30};
     bool found = false;
+    int64_t ran_ms = 0;
     queue_fixture *f = queue_fixture_new();
     f->settings.checkpoint_steps = 1000000; /* none but the one of the stop */
     queue_fixture_start(f);
@@ -69,7 +70,7 @@ static void a_graceful_stop_loses_no_step(void **state)
     kx_prediction job = queue_fixture_get(f, id);
     assert_int_equal(job.state, KX_JOB_CREATED);
     assert_int_equal(job.attempts, 0);
-    assert_ok(kx_store_checkpoint_get(f->store, id, &checkpoint, &found, &err));
+    assert_ok(kx_store_checkpoint_get(f->store, id, &checkpoint, &ran_ms, &found, &err));
     assert_true(found);
     kx_bytes_free(&checkpoint);
     queue_fixture_start(f);
@@ -127,10 +128,39 @@ static void a_broken_checkpoint_is_thrown_away(void **state)
     queue_fixture_open(f);
     kx_job_request request = request_of_two(f);
     queue_fixture_submit(f, 0, &request, NULL, id);
-    assert_ok(kx_store_checkpoint_put(f->store, id, "not a checkpoint", 16, &err));
+    assert_ok(kx_store_checkpoint_put(f->store, id, "not a checkpoint", 16, 0, &err));
     queue_fixture_start(f);
     assert_ends_as_expected(f, id, false);
     assert_non_null(strstr(f->log, "the stored checkpoint is left aside"));
+    queue_fixture_free(f);
+}
+
+static void a_deadline_counts_what_ran_before_a_stop(void **state)
+{
+    (void)state;
+    kx_error err = {0};
+    char id[33];
+    kx_bytes checkpoint = {.cap = 1 << 30};
+    bool found = false;
+    int64_t ran_ms = 0;
+    queue_fixture *f = queue_fixture_new();
+    queue_fixture_start(f);
+    kx_job_request request = request_of_two(f);
+    queue_fixture_submit(f, 0, &request, NULL, id);
+    queue_fixture_wait_for_step(f, id, STEPS / 2);
+    queue_fixture_stop(f);
+    queue_fixture_open(f);
+    assert_ok(kx_store_checkpoint_get(f->store, id, &checkpoint, &ran_ms, &found, &err));
+    assert_true(found);
+    assert_true(ran_ms > 0);
+    /* As if that had taken as long as a job may take. */
+    ran_ms = 1000 * (int64_t)f->settings.job_deadline_s;
+    assert_ok(kx_store_checkpoint_put(f->store, id, checkpoint.data, checkpoint.size, ran_ms, &err));
+    kx_bytes_free(&checkpoint);
+    queue_fixture_start(f);
+    kx_prediction job = queue_fixture_wait_for_end(f, id);
+    assert_int_equal(job.state, KX_JOB_TIMEOUT);
+    assert_true(job.inference_ms >= ran_ms);
     queue_fixture_free(f);
 }
 
@@ -141,6 +171,7 @@ static void another_jobs_checkpoint_is_thrown_away(void **state)
     char id[33], other[33];
     kx_bytes checkpoint = {.cap = 1 << 30};
     bool found = false;
+    int64_t ran_ms = 0;
     queue_fixture *f = queue_fixture_new();
     queue_fixture_start(f);
     kx_job_request request = request_of_two(f);
@@ -149,11 +180,11 @@ static void another_jobs_checkpoint_is_thrown_away(void **state)
     queue_fixture_wait_for_step(f, other, 5);
     queue_fixture_stop(f);
     queue_fixture_open(f);
-    assert_ok(kx_store_checkpoint_get(f->store, other, &checkpoint, &found, &err));
+    assert_ok(kx_store_checkpoint_get(f->store, other, &checkpoint, &ran_ms, &found, &err));
     assert_true(found);
     request.prompt = queue_fixture_request(1).prompt;
     queue_fixture_submit(f, 0, &request, NULL, id);
-    assert_ok(kx_store_checkpoint_put(f->store, id, checkpoint.data, checkpoint.size, &err));
+    assert_ok(kx_store_checkpoint_put(f->store, id, checkpoint.data, checkpoint.size, ran_ms, &err));
     kx_bytes_free(&checkpoint);
     queue_fixture_start(f);
     assert_ends_as_expected(f, id, false);
@@ -167,6 +198,7 @@ int main(void)
         cmocka_unit_test(a_killed_server_goes_on_from_its_checkpoint),
         cmocka_unit_test(a_graceful_stop_loses_no_step),
         cmocka_unit_test(a_broken_checkpoint_is_thrown_away),
+        cmocka_unit_test(a_deadline_counts_what_ran_before_a_stop),
         cmocka_unit_test(another_jobs_checkpoint_is_thrown_away),
     };
     return cmocka_run_group_tests(tests, make_expected, NULL);

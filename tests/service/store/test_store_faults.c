@@ -336,7 +336,10 @@ static void a_database_of_an_older_program_is_brought_up(void **state)
     f->store = NULL;
     assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
     assert_int_equal(
-        sqlite3_exec(db, "DROP INDEX predictions_unprepared; PRAGMA user_version = 1", NULL, NULL, NULL),
+        sqlite3_exec(db,
+                     "DROP INDEX predictions_unprepared; ALTER TABLE checkpoints DROP COLUMN ran_ms; "
+                     "PRAGMA user_version = 1",
+                     NULL, NULL, NULL),
         SQLITE_OK);
     sqlite3_close(db);
     assert_ok(kx_store_open(&f->store, f->path, f->clock, &err));
