@@ -94,10 +94,10 @@ kx_arena *kx_exchange_arena(kx_exchange *exchange);         /* lives as long as 
 kx_http *kx_exchange_http(kx_exchange *exchange);
 const char *kx_exchange_query_text(const kx_exchange *exchange); /* all of it, as it came; "" without one */
 const char *kx_exchange_field(const kx_exchange *exchange, const char *name); /* of a form; NULL */
-const void *kx_exchange_body(const kx_exchange *exchange, size_t *bytes);
+const void *kx_exchange_body(const kx_exchange *exchange, size_t *bytes);     /* gone once it has waited */
 /* The body as a JSON object, with limits on depth and size. On an error it has been answered (400) and NULL
- * is returned. The exchange owns it. An empty body is an error unless `may_be_empty`, which then gives an
- * empty object. */
+ * is returned. The exchange owns it, until it waits. An empty body is an error unless `may_be_empty`, which
+ * then gives an empty object. */
 json_t *kx_exchange_json(kx_exchange *exchange, bool may_be_empty);
 
 typedef struct kx_upload {

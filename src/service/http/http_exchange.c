@@ -30,13 +30,20 @@ kx_exchange *kx_exchange_open(kx_http *http, kx_conn *conn)
     return exchange;
 }
 
+void kx_exchange_drop_body(kx_exchange *exchange)
+{
+    json_decref(exchange->json);
+    exchange->json = NULL;
+    kx_bytes_free(&exchange->body);
+    atomic_fetch_sub(&exchange->http->held_bytes, exchange->held_bytes);
+    exchange->held_bytes = 0;
+}
+
 void kx_exchange_free(kx_exchange *exchange)
 {
     if (exchange == NULL) return;
-    atomic_fetch_sub(&exchange->http->held_bytes, exchange->held_bytes);
+    kx_exchange_drop_body(exchange);
     kx_sink_close(exchange->sink);
-    json_decref(exchange->json);
-    kx_bytes_free(&exchange->body);
     kx_bytes_free(&exchange->answer.headers);
     kx_bytes_free(&exchange->answer.payload);
     kx_bytes_free(&exchange->log_words);

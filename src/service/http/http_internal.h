@@ -255,6 +255,7 @@ void kx_request_handle(kx_exchange *exchange);
 
 /* ---- http_exchange.c ---- */
 kx_exchange *kx_exchange_open(kx_http *http, kx_conn *conn);
+void kx_exchange_drop_body(kx_exchange *exchange); /* and what was parsed of it */
 void kx_exchange_free(kx_exchange *exchange);
 /* The answer has left, or never will: counts, logs, tells the handler, frees. */
 void kx_exchange_finish(kx_exchange *exchange, bool delivered);

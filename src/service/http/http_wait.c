@@ -89,6 +89,7 @@ void kx_wait_park(kx_exchange *exchange)
     bool is_stream = exchange->answer.kind == KX_ANSWER_STREAM;
     bool is_first = is_stream && !exchange->has_waited;
     exchange->has_waited = true;
+    kx_exchange_drop_body(exchange); /* pictures in a body need not be held as long as their job runs */
     if (http->is_stopping) {
         kx_wait_wake(exchange, KX_WAKE_STOPPING);
         return;

@@ -2,6 +2,7 @@
 #include "test_support.h"
 
 #include "http_fixture.h"
+#include "service/http/http_internal.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -74,6 +75,31 @@ static void wakes_a_waiting_call(void **state)
     assert_non_null(strstr(answer, "{\"why\":\"notified\",\"value\":7}"));
     free(answer);
     assert_true(reaches(&server.delivered, 1));
+    close(fd);
+}
+
+static bool holds_no_body(void *argument)
+{
+    fixture *f = argument;
+    kx_http_metrics metrics;
+    kx_http_metrics_read(f->http, &metrics);
+    return metrics.waiting == 1 && atomic_load(&f->http->held_bytes) == 0;
+}
+
+/* Clients that wait with large bodies would use up what all bodies may take. */
+static void holds_no_body_while_it_waits(void **state)
+{
+    (void)state;
+    enum { BYTES = 900000 };
+    static char body[BYTES];
+    int fd = ask("POST /wait HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n");
+    memset(body, ' ', BYTES);
+    client_send(fd, body, BYTES);
+    assert_true(wait_until(holds_no_body, &server));
+    fixture_set(&server, 7);
+    char *answer = client_read(fd, NULL);
+    assert_int_equal(status_of(answer), 200);
+    free(answer);
     close(fd);
 }
 
@@ -327,6 +353,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH(wakes_a_waiting_call),
+        WITH(holds_no_body_while_it_waits),
         WITH(ends_a_wait_in_time),
         WITH(loses_no_notification),
         WITH(streams_events),
