@@ -45,7 +45,7 @@ static bool is_loopback(const char *listen)
 {
     kx_address address;
     size_t length = host_length(listen);
-    if (kx_address_parse(listen, length, &address)) return kx_address_is_loopback(&address);
+    if (kx_http_address_parse(listen, length, &address)) return kx_address_is_loopback(&address);
     return length == strlen("localhost") && memcmp(listen, "localhost", length) == 0;
 }
 
