@@ -256,6 +256,8 @@ void kx_cli_print_config(FILE *stream, const kx_cli_arguments *arguments)
         fprintf(stream, "\n# %s\n", option->help);
         bool given = arguments->given[i];
         kx_cli_setting_text(option, arguments, text, sizeof text);
+        /* Where one of some words is expected, nothing is none of them. */
+        if (text[0] == '\0' && option->choices != NULL) kx_cli_default_text(option, text, sizeof text);
         fprintf(stream, "%s%s = ", given ? "" : "#", option->name);
         if (option->kind == KX_CLI_KIND_TEXT)
             kx_cli_config_write_quoted(stream, text);

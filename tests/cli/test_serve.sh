@@ -33,6 +33,12 @@ check "made no key" sh -c "! '$kontext' key list --data '$data' | grep -q first"
 check "a data folder that cannot be written" ends 6 "cannot" serve --data /proc/nowhere --listen 127.0.0.1:0
 check "--print-config" ends 0 '^retention = 3d$' serve --print-config --retention 3d --data "$data"
 
+uncommented() {
+    "$kontext" serve --print-config --data "$data" | sed 's/^#\([a-z]\)/\1/' >"$work/all.ini" || return 1
+    "$kontext" serve --print-config --config "$work/all.ini" --data "$data" | diff "$work/all.ini" -
+}
+check "every default of --print-config can be uncommented" uncommented
+
 # ---- The first start ----
 check "starts" start
 key=$(told first_key)
