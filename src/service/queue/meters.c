@@ -38,13 +38,6 @@ void kx_meters_read(kx_meters *meters, kx_queue_metrics *out)
     pthread_mutex_unlock(&meters->lock);
 }
 
-void kx_meters_add_ended(kx_meters *meters, kx_job_state state)
-{
-    pthread_mutex_lock(&meters->lock);
-    meters->counts.ended[state]++;
-    pthread_mutex_unlock(&meters->lock);
-}
-
 void kx_meters_add_wait(kx_meters *meters, double seconds)
 {
     pthread_mutex_lock(&meters->lock);

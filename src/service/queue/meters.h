@@ -7,9 +7,9 @@ typedef struct kx_meters kx_meters;
 
 kx_status kx_meters_open(kx_meters **meters, kx_error *err);
 void kx_meters_close(kx_meters *meters);
+/* Everything but `ended`, which the store counts. */
 void kx_meters_read(kx_meters *meters, kx_queue_metrics *out);
 
-void kx_meters_add_ended(kx_meters *meters, kx_job_state state);
 void kx_meters_add_wait(kx_meters *meters, double seconds);
 /* A job that was completed after `seconds` of work with `images` pictures. */
 void kx_meters_add_run(kx_meters *meters, double seconds, size_t images, uint64_t peak_anonymous_bytes);

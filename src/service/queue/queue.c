@@ -183,7 +183,6 @@ kx_status kx_queue_end_job(kx_queue *queue, const char *id, const kx_ending *end
     kx_status status = KX_OK;
     bool done = false;
     KX_TRY(kx_store_finish(queue->parts.store, id, ending, &done, err));
-    if (done) kx_meters_add_ended(queue->meters, ending->state);
     kx_live_touch(queue->live, id);
     kx_queue_tell_change(queue, id);
     kx_queue_wake(queue); /* a webhook may be due, and a key has room for its next job */
@@ -195,20 +194,13 @@ kx_status kx_queue_cancel(kx_queue *queue, int64_t key_id, const char *id, bool 
                           kx_error *err)
 {
     kx_status status = KX_OK;
-    kx_arena arena = {0};
-    kx_prediction before;
-    bool was_there = false;
-    KX_TRY(kx_store_prediction_get(queue->parts.store, id, &arena, &before, &was_there, err));
     KX_TRY(kx_store_cancel(queue->parts.store, key_id, id, found, state, err));
     if (!*found) goto out;
     kx_live_cancel(queue->live, id);
     kx_live_touch(queue->live, id);
-    if (*state == KX_JOB_CANCELLED && was_there && !kx_job_state_ended(before.state))
-        kx_meters_add_ended(queue->meters, KX_JOB_CANCELLED);
     kx_queue_tell_change(queue, id);
     kx_queue_wake(queue);
 out:
-    kx_arena_free(&arena);
     return status;
 }
 
@@ -244,4 +236,5 @@ void kx_queue_model_facts(kx_queue *queue, kx_model_facts *facts)
 void kx_queue_metrics_read(kx_queue *queue, kx_queue_metrics *metrics)
 {
     kx_meters_read(queue->meters, metrics);
+    kx_store_ended_count(queue->parts.store, metrics->ended);
 }

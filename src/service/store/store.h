@@ -170,6 +170,8 @@ kx_status kx_store_set_prepared(kx_store *store, const char *id, const char *req
 /* How many jobs will run before this one; 0 for the next. */
 kx_status kx_store_queue_position(kx_store *store, const char *id, unsigned *position, kx_error *err);
 kx_status kx_store_queue_count(kx_store *store, uint64_t counts[KX_JOB_STATES], kx_error *err);
+/* How many jobs ended in which state since the store was opened, whoever or whatever ended them. */
+void kx_store_ended_count(kx_store *store, uint64_t counts[KX_JOB_STATES]);
 /* Processing jobs of an earlier process go back to created (they resume from their checkpoint), end as
  * cancelled when they were asked to, or fail when their attempts are used up. Where there are any, that
  * process died: unended jobs whose clients waited can be joined. Called once at the server's start. */

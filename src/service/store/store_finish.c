@@ -135,10 +135,16 @@ kx_status kx_job_end(kx_store *store, kx_db *db, const kx_job_row *row, const kx
         KX_TRY(kx_job_delete(store, db, row, err));
     else if (row->has_webhook)
         KX_TRY(add_delivery(db, row, now_ns, err));
+    store->writer.ended[ending->state]++;
 out:
     free(outputs);
     json_decref(list);
     return status;
+}
+
+void kx_store_ended_count(kx_store *store, uint64_t counts[KX_JOB_STATES])
+{
+    for (size_t i = 0; i < KX_JOB_STATES; i++) counts[i] = atomic_load(&store->ended[i]);
 }
 
 kx_status kx_job_delete(kx_store *store, kx_db *db, const kx_job_row *row, kx_error *err)

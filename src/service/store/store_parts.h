@@ -43,7 +43,8 @@ typedef struct kx_writer {
     kx_db *db;    /* his */
     kx_touched touched[KX_STORE_TOUCHED];
     size_t num_touched;
-    bool keys_changed; /* by the transaction in work */
+    bool keys_changed;             /* by the transaction in work */
+    uint64_t ended[KX_JOB_STATES]; /* jobs, by the transaction in work */
     _Atomic uint64_t commits, changes;
 } kx_writer;
 
@@ -121,7 +122,8 @@ struct kx_store {
     kx_key_cache cache;
     kx_taken preparations, deliveries;
     _Atomic int64_t last_prepared_key;
-    int lock_fd; /* -1: no server's */
+    _Atomic uint64_t ended[KX_JOB_STATES]; /* jobs, by this process */
+    int lock_fd;                           /* -1: no server's */
 };
 
 /* store_schema.c */

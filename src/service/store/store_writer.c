@@ -44,6 +44,8 @@ static void apply_one(kx_store *store, kx_change *change)
 {
     kx_db *db = store->writer.db;
     size_t touched = store->writer.num_touched;
+    uint64_t ended[KX_JOB_STATES];
+    memcpy(ended, store->writer.ended, sizeof ended);
     change->status = kx_db_run(db, "SAVEPOINT change", KX_NO_VALUES, NULL, change->err);
     if (change->status != KX_OK) return;
     change->status = change->apply(store, db, change->argument, change->err);
@@ -53,6 +55,7 @@ static void apply_one(kx_store *store, kx_change *change)
         change->status = kx_db_run(db, "RELEASE change", KX_NO_VALUES, NULL, change->err);
     } else if (is_in_transaction(db)) {
         store->writer.num_touched = touched;
+        memcpy(store->writer.ended, ended, sizeof ended);
         kx_db_run(db, "ROLLBACK TO change", KX_NO_VALUES, NULL, &unheard);
         kx_db_run(db, "RELEASE change", KX_NO_VALUES, NULL, &unheard);
     }
@@ -74,6 +77,7 @@ static void carry_out(kx_store *store, kx_change *line)
     kx_error err = {0};
     writer->num_touched = 0;
     writer->keys_changed = false;
+    memset(writer->ended, 0, sizeof writer->ended);
     KX_TRY(kx_db_run(writer->db, "BEGIN IMMEDIATE", KX_NO_VALUES, NULL, &err));
     KX_TRY(kx_key_cache_flush_used(store, writer->db, &err));
     for (kx_change *change = line; change != NULL; change = change->next) {
@@ -84,6 +88,7 @@ static void carry_out(kx_store *store, kx_change *line)
     }
     KX_TRY(kx_db_run(writer->db, "COMMIT", KX_NO_VALUES, NULL, &err));
     atomic_fetch_add(&writer->commits, 1);
+    for (size_t i = 0; i < KX_JOB_STATES; i++) atomic_fetch_add(&store->ended[i], writer->ended[i]);
     if (writer->keys_changed) kx_key_cache_drop(store);
     for (size_t i = 0; i < writer->num_touched; i++)
         kx_key_cache_set_balance(store, writer->touched[i].key_id, writer->touched[i].balance_micro);

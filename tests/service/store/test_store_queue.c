@@ -198,6 +198,39 @@ static void what_is_prepared_and_given_back_is_not_given_out_again(void **state)
     assert_int_equal(c.claims, CROWD_JOBS);
 }
 
+static void each_end_is_counted_once(void **state)
+{
+    store_fixture *f = *state;
+    kx_error err = {0};
+    bool found, done;
+    kx_job_state now;
+    size_t deleted;
+    uint64_t counts[KX_JOB_STATES];
+    char ids[4][33], claimed[33];
+    const char *doomed[1] = {ids[3]};
+    int64_t key = store_fixture_key(f, "a", 1000000, NULL);
+    for (size_t i = 0; i < 4; i++) store_fixture_submit(f, key, "", ids[i]);
+    store_fixture_claim(f, claimed);
+    /* One that does not fit into the store, and so changes nothing. */
+    kx_output wrong = {.blob = "b0", .content_type = "image/png", .suffix = "png", .record = "no object"};
+    kx_ending ending = {.state = KX_JOB_COMPLETED, .outputs = &wrong, .num_outputs = 1};
+    assert_int_equal(kx_store_finish(f->store, ids[0], &ending, &done, &err), KX_ERR_INTERNAL);
+    kx_store_ended_count(f->store, counts);
+    assert_int_equal(counts[KX_JOB_COMPLETED], 0);
+    assert_true(store_fixture_end(f, ids[0], KX_JOB_COMPLETED));
+    assert_false(store_fixture_end(f, ids[0], KX_JOB_FAILED));
+    for (int i = 0; i < 2; i++) assert_ok(kx_store_cancel(f->store, key, ids[1], &found, &now, &err));
+    /* A running one that was to be cancelled ends as it goes back, a waiting one as it is deleted. */
+    store_fixture_claim(f, claimed);
+    assert_ok(kx_store_cancel(f->store, key, claimed, &found, &now, &err));
+    assert_ok(kx_store_requeue(f->store, claimed, false, &err));
+    assert_ok(kx_store_predictions_delete(f->store, key, doomed, 1, &deleted, &err));
+    kx_store_ended_count(f->store, counts);
+    assert_int_equal(counts[KX_JOB_COMPLETED], 1);
+    assert_int_equal(counts[KX_JOB_FAILED], 0);
+    assert_int_equal(counts[KX_JOB_CANCELLED], 3);
+}
+
 static void a_job_that_goes_back_keeps_its_place(void **state)
 {
     store_fixture *f = *state;
@@ -333,6 +366,7 @@ int main(void)
         STORE_TEST(inputs_are_prepared_by_one_and_jobs_wait_for_them),
         STORE_TEST(what_is_prepared_and_given_back_is_not_given_out_again),
         STORE_TEST(a_job_that_goes_back_keeps_its_place),
+        STORE_TEST(each_end_is_counted_once),
         STORE_TEST(orphans_go_back_or_are_given_up),
         STORE_TEST(a_checkpoint_is_replaced_and_goes_with_the_job),
         STORE_TEST(a_cancel_ends_what_waits_and_marks_what_runs),
