@@ -1,9 +1,11 @@
 /* One SQLite connection with its prepared statements: what the other files of the store are written in.
  *
- *     sqlite3_stmt *rows = NULL;
- *     KX_TRY(kx_db_start(db, "SELECT id, state FROM predictions WHERE key_id = ?1", KX_VALUES(KX_INT(7)),
- * &rows, err)); bool has_row = false; for (;;) { KX_TRY(kx_db_next(db, rows, &has_row, err)); if (!has_row)
- * break; ...
+ *     KX_TRY(kx_db_start(db, "SELECT id FROM predictions WHERE key_id = ?1", KX_VALUES(KX_INT(7)), &rows,
+ *                        err));
+ *     for (;;) {
+ *         KX_TRY(kx_db_next(db, rows, &has_row, err));
+ *         if (!has_row) break;
+ *         ...
  *     }
  *
  * A statement is prepared once for each connection and kept by the address of its text, which therefore must
