@@ -55,11 +55,6 @@ out:
 
 /* ---- Telling ---- */
 
-static const char *role_name(kx_role role)
-{
-    return role >= KX_ROLE_ADMIN ? "admin" : role >= KX_ROLE_SUBMIT ? "submit" : "read";
-}
-
 static json_t *json_of_time(int64_t ns)
 {
     char text[KX_CLOCK_TEXT_BYTES];
@@ -73,7 +68,7 @@ static json_t *json_of_key(const kx_key *key)
     char money[32];
     return json_pack(
         "{s:I, s:s, s:o, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o}", "number", (json_int_t)key->id, "id",
-        key->uuid, "name", kx_cli_json_text(key->name), "role", role_name(key->role), "hint", key->hint,
+        key->uuid, "name", kx_cli_json_text(key->name), "role", kx_role_name(key->role), "hint", key->hint,
         "balance", kx_cli_format_money(key->balance_micro, money), "balance_micro",
         (json_int_t)key->balance_micro, "concurrency", (json_int_t)key->concurrency, "submits_per_minute",
         (json_int_t)key->submits_per_minute, "created", json_of_time(key->created_ns), "used",
@@ -102,7 +97,7 @@ static void print_row(const kx_key *key)
     char name[64], money[32], jobs[16], rate[16], created[KX_CLOCK_TEXT_BYTES], used[KX_CLOCK_TEXT_BYTES];
     kx_cli_clean_text(key->name, name, sizeof name);
     printf("%-6" PRId64 "  %-20s  %-6s  %12s  %4s  %8s  %-16s  %-16s  %s%s\n", key->id, name,
-           role_name(key->role), kx_cli_format_money(key->balance_micro, money),
+           kx_role_name(key->role), kx_cli_format_money(key->balance_micro, money),
            own_limit(key->concurrency, jobs), own_limit(key->submits_per_minute, rate),
            short_time(key->created_ns, "-", created), short_time(key->used_ns, "never", used), key->hint,
            key->revoked_ns != 0 ? "  revoked" : "");

@@ -195,7 +195,7 @@ test('a key that may only read is told so', async (page) => {
   const reader = await openPage(page.context().browser(), server, { key, expectErrors: true });
   await write(reader, 'Not allowed');
   await reader.click('.run');
-  await until('the sentence', async () => /key/.test(await reader.textContent(".form > .fielderror")));
+  await until('the sentence', async () => /role submit is needed, it has the role read/.test(await reader.textContent('.form > .fielderror')));
   await reader.click('.navlink[data-route=keys]');
   await until('the keys to be refused', async () => /admin key/.test(await reader.textContent('.view')));
   await reader.context().close();

@@ -6,22 +6,10 @@
 
 enum { NAME_BYTES_MAX = 100, LIMIT_MAX = 1000000 };
 
-static const struct {
-    const char *name;
-    kx_role role;
-} roles[] = {{"read", KX_ROLE_READ}, {"submit", KX_ROLE_SUBMIT}, {"admin", KX_ROLE_ADMIN}};
-
-static const char *role_name(kx_role role)
-{
-    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
-        if (roles[i].role == role) return roles[i].name;
-    return "";
-}
-
 static json_t *key_json(const kx_key *key)
 {
     return json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:o, s:o, s:o}", "uuid", key->uuid, "name",
-                     key->name, "role", role_name(key->role), "hint", key->hint, "balance",
+                     key->name, "role", kx_role_name(key->role), "hint", key->hint, "balance",
                      kx_api_dollars(key->balance_micro), "concurrency", (int)key->concurrency,
                      "submits_per_minute", (int)key->submits_per_minute, "created_at",
                      kx_api_time(key->created_ns), "revoked_at", kx_api_time(key->revoked_ns), "used_at",
@@ -66,11 +54,9 @@ static kx_status read_key(const json_t *body, kx_key *key, kx_error *err)
     KX_FAIL_IF(key->balance_micro < 0, err, KX_ERR_INPUT,
                "balance: a number that is not negative is expected, %g is found",
                (double)key->balance_micro / 1e6);
-    key->role = role == NULL ? KX_ROLE_SUBMIT : 0;
-    for (size_t i = 0; role != NULL && i < sizeof roles / sizeof roles[0]; i++)
-        if (strcmp(roles[i].name, role) == 0) key->role = roles[i].role;
-    KX_FAIL_IF(key->role == 0, err, KX_ERR_INPUT, "role: read, submit or admin is expected, '%.40s' is found",
-               role);
+    key->role = KX_ROLE_SUBMIT;
+    KX_FAIL_IF(role != NULL && !kx_role_parse(role, &key->role), err, KX_ERR_INPUT,
+               "role: read, submit or admin is expected, '%.40s' is found", role);
 out:
     return status;
 }

@@ -67,9 +67,10 @@ static void answer_options(kx_exchange *exchange)
     bool is_contract = strncmp(exchange->target.path, "/api/", 5) == 0;
     if (is_contract) {
         kx_answer_header(exchange, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE, OPTIONS");
-        kx_answer_header(exchange, "Access-Control-Allow-Headers",
-                         "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range, X-Client-Name, "
-                         "X-Client-Version, X-Client-OS, X-Request-Id");
+        kx_answer_header(
+            exchange, "Access-Control-Allow-Headers",
+            "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, Range, X-Client-Name, "
+            "X-Client-Version, X-Client-OS, X-Request-Id");
         kx_answer_header(exchange, "Access-Control-Max-Age", "86400");
     }
     const char *allowed = exchange->match.allowed;
@@ -150,9 +151,10 @@ static bool check_access(kx_exchange *exchange)
         kx_answer_header(exchange, "WWW-Authenticate", "Bearer");
         return refuse(exchange, 401, "Invalid API key");
     }
-    if (exchange->key.role < needed[access])
-        return refuse(exchange, 403, "this API key may not do that: it needs another role");
-    return true;
+    if (exchange->key.role >= needed[access]) return true;
+    kx_answer_error(exchange, 403, "this API key may not do that: the role %s is needed, it has the role %s",
+                    kx_role_name(needed[access]), kx_role_name(exchange->key.role));
+    return false;
 }
 
 static uint64_t cap_of(const kx_exchange *exchange)

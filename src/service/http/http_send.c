@@ -123,7 +123,7 @@ static void put_common(writer *head, kx_exchange *exchange)
     if (is_for_other_origins(exchange) && !kx_answer_has_header(answer, "Access-Control-Allow-Origin"))
         put(head,
             "Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: X-Request-Id, Retry-After, "
-            "ETag, Content-Range, Content-Disposition, Idempotency-Replayed\r\n");
+            "ETag, Content-Range, Content-Disposition, Idempotency-Replayed, Preference-Applied\r\n");
     if (answer->headers.size > 0 && head->err.status == KX_OK)
         kx_bytes_append(head->out, answer->headers.data, answer->headers.size, &head->err);
 }

@@ -34,6 +34,9 @@ static kx_status split_listen(const char *listen, char host[256], char port[8], 
     KX_FAIL_IF(colon == NULL || digits == 0 || digits > 5 || colon[1 + digits] != '\0' || length >= 256, err,
                KX_ERR_USAGE, "listen address \"%.200s\": expected ADDRESS:PORT, such as 127.0.0.1:8080",
                listen);
+    KX_FAIL_IF(strtol(colon + 1, NULL, 10) > UINT16_MAX, err, KX_ERR_USAGE,
+               "listen address \"%.200s\": a port from 0 to 65535 is expected, %s is found", listen,
+               colon + 1);
     if (length >= 2 && listen[0] == '[' && listen[length - 1] == ']') {
         listen++;
         length -= 2;

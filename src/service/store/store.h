@@ -42,6 +42,8 @@ typedef enum kx_role {
     KX_ROLE_SUBMIT = 2,
     KX_ROLE_ADMIN = 4
 } kx_role; /* each includes the ones before */
+const char *kx_role_name(kx_role role); /* "read", "submit", "admin" */
+bool kx_role_parse(const char *name, kx_role *role);
 
 typedef struct kx_key {
     int64_t id;

@@ -2,6 +2,28 @@
 
 #include <ctype.h>
 
+static const struct {
+    const char *name;
+    kx_role role;
+} roles[] = {{"read", KX_ROLE_READ}, {"submit", KX_ROLE_SUBMIT}, {"admin", KX_ROLE_ADMIN}};
+
+const char *kx_role_name(kx_role role)
+{
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
+        if (roles[i].role == role) return roles[i].name;
+    return "";
+}
+
+bool kx_role_parse(const char *name, kx_role *role)
+{
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        if (strcmp(roles[i].name, name) != 0) continue;
+        *role = roles[i].role;
+        return true;
+    }
+    return false;
+}
+
 enum { RANDOM_DIGITS = 40, SECRET_BYTES = 32, VALUE_ROOM = 64 };
 
 static kx_status make_value(char value[VALUE_ROOM], kx_error *err)
