@@ -40,6 +40,7 @@ install_test_clients() {
     command -v npm >/dev/null || wanted="$wanted npm"
     command -v curl >/dev/null || wanted="$wanted curl"
     command -v chromium >/dev/null || wanted="$wanted chromium"
+    # shellcheck disable=SC2086 # a list of words is meant
     install_packages $wanted fonts-dejavu-core fonts-wqy-microhei
     pins=tests/service_e2e/clients
     for version in 2.0.5 1.0.3; do
