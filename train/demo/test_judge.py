@@ -139,6 +139,15 @@ def left_over_fails() -> None:
     _none_passes(cases)
 
 
+def mottled_left_over_fails() -> None:
+    """So does a pattern of small spots of the unedited picture, each too small for the rule of spots."""
+    y, x = np.indices((128, 128))
+    old = ((y // 5 + x // 5) % 2 == 0)[..., None]
+    _none_passes(
+        [(edit, np.where(old, draw(edit.references[0]), draw(edit.target))) for edit in edits() if len(edit.references) == 1]
+    )
+
+
 def _changes(scene: Scene) -> list[Scene]:
     """Scenes that differ in one thing a person would see."""
     who = scene.characters[0]
@@ -182,8 +191,8 @@ def shifted_result_fails() -> None:
 
 TESTS: tuple[Callable[[], None], ...] = (
     drawing_is_deterministic, grammar_keeps_its_promises, truth_passes, slightly_noisy_truth_passes, unedited_input_fails,
-    other_references_fail, wrong_reference_fails, invented_object_fails, left_over_fails, one_wrong_part_fails, blurred_result_fails,
-    shifted_result_fails,
+    other_references_fail, wrong_reference_fails, invented_object_fails, left_over_fails, mottled_left_over_fails, one_wrong_part_fails,
+    blurred_result_fails, shifted_result_fails,
 )
 
 
