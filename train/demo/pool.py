@@ -21,6 +21,7 @@ from transformers import CLIPTokenizer
 from train.demo import edits
 from train.demo.draw import draw
 from train.demo.networks import LATENT_SIDE, TARGET_TOKENS, TEXT_TOKENS, Shape, rotations, token_positions
+from train.demo.vae import to_pictures, to_tensor
 
 MAX_REFERENCES = 4
 CAPACITY = (4096, 16384, 8192, 4096, 4096)  # samples of 0 to 4 references held by one process
@@ -46,8 +47,8 @@ class Encoder:
     @torch.no_grad()
     def pictures(self, pictures: np.ndarray) -> Tensor:
         """uint8 [n,128,128,3] to normalised tokens [n,64,64]."""
-        x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-        parts = [self.vae.encoder(part)[:, :16] for part in x.bfloat16().split(ENCODED_TOGETHER)]
+        x = to_tensor(pictures).bfloat16()
+        parts = [self.vae.encoder(part)[:, :16] for part in x.split(ENCODED_TOGETHER)]
         mean = torch.cat(parts).float()
         return pack((mean - self.shift) * self.scale)
 
@@ -55,8 +56,7 @@ class Encoder:
     def decode(self, tokens: Tensor) -> np.ndarray:
         """Normalised tokens [n,64,64] to uint8 pictures."""
         latents = unpack(tokens) / self.scale + self.shift
-        x = self.vae.decode(latents).sample
-        return ((x.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+        return to_pictures(self.vae.decode(latents).sample)
 
     def prompt(self, text: str) -> tuple[list[int], list[int]]:
         """T5 and CLIP ids, both of 32 tokens."""

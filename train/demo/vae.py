@@ -1,7 +1,7 @@
 """Trains the autoencoder.
 
     python -m train.demo.vae train --steps 5000      # resumes from the checkpoint in the working folder; see --work
-    python -m train.demo.vae decoder --steps 4000    # then the decoder alone: latents stay what they are
+    python -m train.demo.vae decoder --steps 700     # then the decoder alone: latents stay what they are
 
 The loss is mean absolute error, squared error and the absolute error of the horizontal and vertical differences (which
 keeps outlines sharp), and a little KL on a sampled posterior, so that the decoder tolerates small errors in latents. The
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,6 +66,7 @@ class Options:
     seed: int = 1
     workers: int = 2
     decoder_only: bool = False
+    source: Path | None = None  # an exported folder that the decoder's stage starts from, instead of vae.pt
 
 
 def build() -> AutoencoderKL:
@@ -109,7 +111,7 @@ def training_scene(rng: np.random.Generator, drawings: float = DRAWINGS) -> Scen
             return scene
 
 
-def to_tensor(pictures: list[np.ndarray]) -> torch.Tensor:
+def to_tensor(pictures: Sequence[np.ndarray] | np.ndarray) -> torch.Tensor:
     """uint8 [128, 128, 3] pictures -> (B, 3, 128, 128) f32 in [-1, 1]."""
     x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
     return x.contiguous()
@@ -173,7 +175,8 @@ def _work(rank: int, options: Options) -> None:
     model = build()
     path = work / ("vae-decoder.pt" if options.decoder_only else "vae.pt")
     if options.decoder_only:
-        model.load_state_dict(torch.load(work / "vae.pt")["ema"])
+        source = options.source
+        model.load_state_dict(AutoencoderKL.from_pretrained(source).state_dict() if source else torch.load(work / "vae.pt")["ema"])
         model.encoder.requires_grad_(False)
     ema = {k: v.clone() for k, v in model.state_dict().items()}
     matrices, rest = _split(model)
@@ -237,8 +240,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--from", type=Path, dest="source", help="decoder: start from an exported folder, not from vae.pt")
     args = parser.parse_args()
-    train(Options(args.work, args.steps, args.batch, args.seed, args.workers, args.command == "decoder"))
+    decoder_only = args.command == "decoder"
+    if decoder_only and not args.source and not (args.work / "vae.pt").exists():
+        raise SystemExit(f"there is no {args.work / 'vae.pt'}: train first, or name an exported folder with --from")
+    train(Options(args.work, args.steps, args.batch, args.seed, args.workers, decoder_only, args.source))
 
 
 if __name__ == "__main__":

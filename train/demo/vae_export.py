@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from .draw import draw
 from .edits import KINDS, make
@@ -57,18 +57,10 @@ def export(work: Path, out: Path) -> None:
     print(f"{sum(v.numel() for v in rounded.values())} parameters, {(out / WEIGHTS).stat().st_size} bytes")
 
 
-def load(folder: Path) -> AutoencoderKL:
-    """The autoencoder of a folder, its rounded weights in F32."""
-    config = json.loads((folder / "config.json").read_text())
-    model = AutoencoderKL.from_config(config)
-    model.load_state_dict({name: value.float() for name, value in load_file(folder / WEIGHTS).items()})
-    return model.eval()
-
-
 @torch.no_grad()
 def evaluate(folder: Path, per_kind: int, noise: float) -> None:
     """Prints PSNR and judge's success of the round trip of right answers. `noise`: added to the scaled latents."""
-    model = load(folder)
+    model = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32).eval()  # the rounded weights
     generator = torch.Generator().manual_seed(5)
     values, passed, failures = [], [], []
     print(f"{'kind':24} pass    dB")
