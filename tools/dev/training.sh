@@ -47,6 +47,7 @@ END
         cp "$runs/flow.pt" "$runs/release.pt"
         $python -m train.demo.flow --model "$model" --work "$runs" --name release --kept 64 --decay-minutes "${2:-20}"
         $python -m train.demo.export "$runs/release.pt" "$model"
+        echo "judge the new weights with \`./dev eval\`; \`git checkout $model\` brings the committed ones back"
         return
     fi
     $python -m train.demo.flow --model "$model" --work "$runs" --from "$model" "$@"
