@@ -223,6 +223,12 @@ typedef enum kx_noise_stream {
 
 #define KX_SEED_RANDOM (-1)
 
+typedef enum kx_profile_mode { /* whether an edit measures its operations; results are the same bytes in every mode */
+    KX_PROFILE_OFF = 0,
+    KX_PROFILE_ROWS,   /* a table: result->profile */
+    KX_PROFILE_EVENTS, /* also each call by itself, for kx_profile_save; up to 20 MiB beside the memory plan */
+} kx_profile_mode;
+
 typedef struct kx_edit_request {
     const char *prompt; /* UTF-8, at least one byte */
     kx_reference references[KX_MAX_REFERENCES];
@@ -250,6 +256,7 @@ typedef struct kx_edit_request {
                                       step and ends with the same bytes. Another's is KX_ERR_INPUT; NULL = from the start.
                                       A seed that is to be drawn is the checkpoint's */
     size_t resume_bytes;
+    kx_profile_mode profile;
 } kx_edit_request;
 
 KX_API kx_edit_request kx_edit_request_default(void);
@@ -271,6 +278,26 @@ typedef struct kx_timings { /* seconds */
     double load, text, encode, denoise, decode, total;
 } kx_timings;
 
+/* The calls of one operation on operands of one shape within a stage. */
+typedef struct kx_profile_row {
+    const char *stage;     /* "text", "encode", "denoise", "decode" */
+    const char *operation; /* kind, type of the arithmetic, shape and what is fused: "linear f32 2560x3072x12288 gelu".
+                              Shapes: linear rows x inputs x outputs; attention heads x queries x keys x head size;
+                              convolution height x width x channels in x out; others rows x columns */
+    uint64_t calls;
+    double seconds;        /* of all calls, on the clock */
+    uint64_t flops;        /* arithmetic operations, multiply and add count as two; 0: not counted */
+    uint64_t bytes;        /* operands read and results written, once a call */
+} kx_profile_row;
+
+typedef struct kx_profile {
+    const kx_profile_row *rows; /* the longest first */
+    size_t num_rows;
+    double seconds;             /* of all rows. What is missing to the edit's is not in an operation: decoding and
+                                   resizing references, position tables, the caller's callbacks */
+    uint64_t lost;              /* calls that are in no row, or not in the trace, which holds half a million */
+} kx_profile;
+
 typedef struct kx_result_image {
     kx_picture picture;
     uint64_t seed;
@@ -291,6 +318,7 @@ typedef struct kx_result {
     kx_timings seconds;
     uint64_t plan_bytes;           /* what the memory plan promised */
     uint64_t peak_anonymous_bytes; /* what was seen */
+    kx_profile *profile;           /* NULL unless the request asks for it; lives as long as the result */
 } kx_result;
 
 /* Runs the edit. callbacks may be NULL. Free the result with kx_result_free.
@@ -299,6 +327,10 @@ typedef struct kx_result {
 KX_API kx_status kx_edit_run(kx_model *model, const kx_edit_request *request, const kx_callbacks *callbacks,
                              kx_result **result, kx_error *err);
 KX_API void kx_result_free(kx_result *result);
+
+/* Writes every call, within its stage, step and block, as a Chrome trace (JSON; for Perfetto or chrome://tracing).
+ * Needs KX_PROFILE_EVENTS. Complete or not at all. Errors: KX_ERR_USAGE (no events were kept), KX_ERR_OUTPUT. */
+KX_API kx_status kx_profile_save(const kx_profile *profile, const char *path, kx_error *err);
 
 typedef struct kx_plan_buffer {
     const char *stage;  /* "model", "text", "encode", "denoise", "decode" */

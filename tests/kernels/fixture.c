@@ -144,6 +144,20 @@ float test_weight_at(const kx_weight *weight, int64_t row, int64_t col)
     return scale * kx_dtype_get(dtype, data, (size_t)col);
 }
 
+/* What an op told its profiler: every operation ended, and the counts are those of the op set. */
+static void check_profile(const kx_profiler *profiler, uint64_t flops)
+{
+    uint64_t told = 0;
+    for (size_t i = 0; i < profiler->num_rows; i++) {
+        const kx_profiler_row *row = &profiler->rows[i];
+        told += row->flops;
+        assert_int_equal(row->flops, row->calls * row->op.flops);
+        assert_true(row->calls > 0 && row->bytes > 0 && row->op.rank > 0);
+    }
+    assert_null(profiler->op.kind);
+    assert_int_equal(told, flops);
+}
+
 uint64_t test_run_op(const kx_kernels *kernels, size_t threads, test_op *op, void *arguments)
 {
     kx_error err = {0};
@@ -156,9 +170,13 @@ uint64_t test_run_op(const kx_kernels *kernels, size_t threads, test_op *op, voi
     assert_ok(kx_ops_status(&dry, &err));
     assert_ok(kx_scratch_open(&scratch, dry_scratch.peak, &err));
     if (scratch.room > dry_scratch.peak) scratch.room = dry_scratch.peak;
-    kx_ops ops = {.kernels = kernels, .pool = pool, .scratch = &scratch};
+    kx_profiler *profiler = NULL;
+    assert_ok(kx_profiler_open(&profiler, false, &err));
+    kx_ops ops = {.kernels = kernels, .pool = pool, .scratch = &scratch, .profiler = profiler};
     op(&ops, arguments);
     assert_ok(kx_ops_status(&ops, &err));
+    check_profile(profiler, ops.flops);
+    kx_profiler_close(profiler);
     assert_int_equal(scratch.peak, dry_scratch.peak);
     assert_int_equal(scratch.used, 0);
     assert_int_equal(dry_scratch.used, 0);

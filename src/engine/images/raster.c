@@ -2,7 +2,7 @@
 
 #include "base/checked.h"
 #include "base/limits.h"
-#include "engine/images/profile.h"
+#include "engine/images/colour_profile.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -147,8 +147,8 @@ kx_status kx_raster_to_picture(kx_raster *raster, kx_picture *picture, kx_error 
     size_t width = raster->width_px, height = raster->height_px;
     bool has_alpha = raster->layout == KX_LAYOUT_GREY_ALPHA || raster->layout == KX_LAYOUT_RGBA;
     uint8_t *row = NULL, *rgb = NULL;
-    kx_profile *profile = NULL;
-    KX_TRY(kx_profile_create(&profile, raster->profile, raster->profile_bytes, raster->layout, err));
+    kx_colour_profile *profile = NULL;
+    KX_TRY(kx_colour_profile_create(&profile, raster->profile, raster->profile_bytes, raster->layout, err));
     if (raster->layout == KX_LAYOUT_RGB && profile == NULL) {
         rgb = raster->pixels;
         raster->pixels = NULL;
@@ -162,7 +162,7 @@ kx_status kx_raster_to_picture(kx_raster *raster, kx_picture *picture, kx_error 
             uint8_t *out = rgb + y * width * 3;
             uint8_t *wide = has_alpha ? row : out;
             if (profile != NULL)
-                kx_profile_row(profile, in, wide, width);
+                kx_colour_profile_row(profile, in, wide, width);
             else
                 expand_row(raster->layout, in, wide, width);
             if (has_alpha) rgba_row_over_white(wide, out, width);
@@ -171,7 +171,7 @@ kx_status kx_raster_to_picture(kx_raster *raster, kx_picture *picture, kx_error 
     *picture = (kx_picture){.width_px = (int)width, .height_px = (int)height, .rgb = rgb};
     rgb = NULL;
 out:
-    kx_profile_destroy(profile);
+    kx_colour_profile_destroy(profile);
     free(row);
     free(rgb);
     return status;

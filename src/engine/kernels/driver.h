@@ -24,6 +24,17 @@ void *kx_driver_take(kx_ops *ops, const char *name, int64_t bytes);
 /* One piece of `bytes` for each worker; piece of worker w: base + w * kx_driver_piece(bytes). */
 void *kx_driver_take_workers(kx_ops *ops, const char *name, int64_t bytes);
 
+/* Tell the profiler, where there is one, what begins. Each goes with one kx_profile_end, which an op that
+ * returns in between must call, too. */
+void kx_profile_linear(kx_ops *ops, const kx_tensor *x, const kx_linear *linear, kx_epilogue epilogue,
+                       const kx_tensor *y);
+void kx_profile_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor *q, const kx_tensor *k);
+void kx_profile_conv(kx_ops *ops, const kx_tensor *x, const kx_conv *conv, kx_conv_mode mode, bool add,
+                     const kx_tensor *y);
+/* An op that goes over x (NULL: y itself) once and over y `passes` - 1 times. */
+void kx_profile_rows(kx_ops *ops, const char *kind, const kx_tensor *x, const kx_tensor *y, int passes);
+void kx_profile_end(kx_ops *ops);
+
 static inline int64_t kx_min(int64_t a, int64_t b)
 {
     return a < b ? a : b;

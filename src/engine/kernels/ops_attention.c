@@ -187,6 +187,7 @@ void kx_op_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor
     assert(attention->distance_bias == NULL || q->rows <= k->rows);
     if (kx_driver_failed(ops) || q->rows == 0) return;
     ops->flops += 4 * (uint64_t)q->rows * (uint64_t)k->rows * (uint64_t)cols;
+    kx_profile_attention(ops, attention, q, k);
     kx_scratch_mark mark = kx_ops_mark(ops);
     attention_work work = {.guard = {.ops = ops},
                            .kernels = ops->kernels,
@@ -201,4 +202,5 @@ void kx_op_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor
     if (!kx_ops_idle(ops))
         kx_guard_run(&work.guard, attention->heads * work.row_chunks, attention_chunk, &work);
     kx_ops_release(ops, mark);
+    kx_profile_end(ops);
 }

@@ -208,6 +208,7 @@ void kx_op_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *input, con
     check_arguments(x, conv, mode, &work, y);
     int64_t depth = depth_of(&work), panels = kx_ceil_div(y->cols, ops->kernels->tile_cols);
     ops->flops += 2 * (uint64_t)depth * (uint64_t)y->cols * (uint64_t)y->rows;
+    kx_profile_conv(ops, x, conv, mode, add, y);
     choose_tiles(&work, (int64_t)kx_pool_threads(ops->pool));
     int64_t floats = work.input_height * work.input_width * x->cols +
                      work.tile_height * work.tile_width * ops->kernels->tile_cols;
@@ -222,4 +223,5 @@ void kx_op_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *input, con
             kx_guard_run(&work.guard, work.tiles * kx_ceil_div(y->cols, work.part_cols), conv_chunk, &work);
     }
     kx_ops_release(ops, mark);
+    kx_profile_end(ops);
 }

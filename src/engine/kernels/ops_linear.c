@@ -210,6 +210,7 @@ void kx_op_linear(kx_ops *ops, const kx_tensor *x, const kx_linear *linear, kx_e
     assert(ops->dry || epilogue != KX_EPILOGUE_GATED_ADD || gate != NULL);
     if (kx_driver_failed(ops) || T == 0 || N == 0) return;
     ops->flops += 2 * (uint64_t)T * (uint64_t)K * (uint64_t)N;
+    kx_profile_linear(ops, x, linear, epilogue, y);
     kx_scratch_mark mark = kx_ops_mark(ops);
     linear_work work = {.guard = {.ops = ops},
                         .kernels = ops->kernels,
@@ -235,4 +236,5 @@ void kx_op_linear(kx_ops *ops, const kx_tensor *x, const kx_linear *linear, kx_e
         kx_guard_run(&work.guard, work.row_chunks * kx_ceil_div(N, work.cols),
                      few_rows ? dot_chunk : linear_chunk, &work);
     kx_ops_release(ops, mark);
+    kx_profile_end(ops);
 }

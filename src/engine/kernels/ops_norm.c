@@ -76,6 +76,7 @@ void kx_op_group_norm_affine(kx_ops *ops, const kx_tensor *x, int64_t groups, fl
     assert(groups > 0 && C % groups == 0 && x->rows > 0 && x->dtype == KX_F32);
     assert(scale->cols * scale->rows == C && shift->cols * shift->rows == C);
     if (kx_driver_failed(ops)) return;
+    kx_profile_rows(ops, "group norm sums", NULL, x, 2);
     kx_scratch_mark mark = kx_ops_mark(ops);
     group_work work = {.guard = {.ops = ops}, .kernels = ops->kernels, .x = x, .groups = groups};
     work.chunks = kx_ceil_div(x->rows, ROWS_PER_CHUNK);
@@ -86,4 +87,5 @@ void kx_op_group_norm_affine(kx_ops *ops, const kx_tensor *x, int64_t groups, fl
     if (!kx_ops_idle(ops))
         compute_affine(&work, eps, weight, bias, mean, kx_tensor_f32(scale), kx_tensor_f32(shift));
     kx_ops_release(ops, mark);
+    kx_profile_end(ops);
 }

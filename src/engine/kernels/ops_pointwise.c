@@ -7,6 +7,8 @@ typedef struct row_work row_work;
 struct row_work {
     kx_guard guard;
     const kx_kernels *kernels;
+    const char *kind; /* for the profiler */
+    int passes;       /* over x and y together, for the profiler: 0 counts as 2 */
     void (*row)(row_work *work, int64_t index);
     const kx_tensor *x, *y;
     const float *mul, *add; /* (cols) each, or NULL */
@@ -45,7 +47,9 @@ static void run_rows(kx_ops *ops, row_work *work)
     work->guard.ops = ops;
     work->kernels = ops->kernels;
     work->rows_per_chunk = kx_max(1, CHUNK_ELEMENTS / kx_max(1, work->y->cols));
+    kx_profile_rows(ops, work->kind, work->x, work->y, work->passes > 0 ? work->passes : 2);
     kx_guard_run(&work->guard, kx_ceil_div(work->y->rows, work->rows_per_chunk), row_chunk, work);
+    kx_profile_end(ops);
 }
 
 static bool same_shape(const kx_tensor *x, const kx_tensor *y)
@@ -63,8 +67,14 @@ void kx_op_norm_modulate(kx_ops *ops, const kx_tensor *x, const float *shift, co
                          kx_tensor *y)
 {
     assert(same_shape(x, y));
-    row_work work = {
-        .row = layer_norm_row, .x = x, .y = y, .mul = scale, .mul_offset = 1, .add = shift, .eps = eps};
+    row_work work = {.kind = "norm and modulate",
+                     .row = layer_norm_row,
+                     .x = x,
+                     .y = y,
+                     .mul = scale,
+                     .mul_offset = 1,
+                     .add = shift,
+                     .eps = eps};
     run_rows(ops, &work);
 }
 
@@ -72,7 +82,8 @@ void kx_op_layer_norm(kx_ops *ops, const kx_tensor *x, const float *weight, cons
                       kx_tensor *y)
 {
     assert(same_shape(x, y));
-    row_work work = {.row = layer_norm_row, .x = x, .y = y, .mul = weight, .add = bias, .eps = eps};
+    row_work work = {
+        .kind = "layer norm", .row = layer_norm_row, .x = x, .y = y, .mul = weight, .add = bias, .eps = eps};
     run_rows(ops, &work);
 }
 
@@ -84,7 +95,7 @@ static void rms_norm_row(row_work *work, int64_t index)
 void kx_op_rms_norm(kx_ops *ops, const kx_tensor *x, const float *weight, float eps, kx_tensor *y)
 {
     assert(same_shape(x, y));
-    row_work work = {.row = rms_norm_row, .x = x, .y = y, .mul = weight, .eps = eps};
+    row_work work = {.kind = "rms norm", .row = rms_norm_row, .x = x, .y = y, .mul = weight, .eps = eps};
     run_rows(ops, &work);
 }
 
@@ -102,7 +113,8 @@ void kx_op_head_norm_rope(kx_ops *ops, kx_tensor *x, int64_t head_dim, const flo
 {
     assert(head_dim > 0 && head_dim % 2 == 0 && x->cols % head_dim == 0);
     assert(cosines->rows == x->rows && cosines->cols == head_dim / 2 && same_shape(cosines, sines));
-    row_work work = {.row = head_norm_rope_row,
+    row_work work = {.kind = "head norm and rope",
+                     .row = head_norm_rope_row,
                      .y = x,
                      .mul = scale,
                      .eps = eps,
@@ -125,7 +137,7 @@ void kx_op_embed(kx_ops *ops, const kx_weight *table, const int32_t *ids, kx_ten
     assert(kx_weight_cols(table) == y->cols);
     if (!ops->dry && !kx_driver_failed(ops))
         for (int64_t t = 0; t < y->rows; t++) assert(ids[t] >= 0 && ids[t] < kx_weight_rows(table));
-    row_work work = {.row = embed_row, .y = y, .table = table, .ids = ids};
+    row_work work = {.kind = "embed", .row = embed_row, .y = y, .table = table, .ids = ids};
     run_rows(ops, &work);
 }
 
@@ -138,7 +150,7 @@ static void add_row(row_work *work, int64_t index)
 void kx_op_add(kx_ops *ops, const kx_tensor *x, kx_tensor *y)
 {
     assert(same_shape(x, y));
-    row_work work = {.row = add_row, .x = x, .y = y};
+    row_work work = {.kind = "add", .passes = 3, .row = add_row, .x = x, .y = y};
     run_rows(ops, &work);
 }
 
@@ -151,7 +163,7 @@ static void silu_row(row_work *work, int64_t index)
 void kx_op_silu(kx_ops *ops, const kx_tensor *x, kx_tensor *y)
 {
     assert(same_shape(x, y));
-    row_work work = {.row = silu_row, .x = x, .y = y};
+    row_work work = {.kind = "silu", .row = silu_row, .x = x, .y = y};
     run_rows(ops, &work);
 }
 
@@ -163,7 +175,7 @@ static void copy_row(row_work *work, int64_t index)
 void kx_op_copy(kx_ops *ops, const kx_tensor *x, kx_tensor *y)
 {
     assert(same_shape(x, y));
-    row_work work = {.row = copy_row, .x = x, .y = y};
+    row_work work = {.kind = "copy", .row = copy_row, .x = x, .y = y};
     run_rows(ops, &work);
 }
 
@@ -176,8 +188,12 @@ void kx_op_affine(kx_ops *ops, const kx_tensor *x, const kx_tensor *scale, const
                   kx_tensor *y)
 {
     assert(same_shape(x, y) && scale->cols == x->cols && shift->cols == x->cols);
-    row_work work = {
-        .row = affine_row, .x = x, .y = y, .mul = kx_tensor_f32(scale), .add = kx_tensor_f32(shift)};
+    row_work work = {.kind = "affine",
+                     .row = affine_row,
+                     .x = x,
+                     .y = y,
+                     .mul = kx_tensor_f32(scale),
+                     .add = kx_tensor_f32(shift)};
     run_rows(ops, &work);
 }
 
@@ -189,7 +205,7 @@ static void finite_row(row_work *work, int64_t index)
 
 void kx_op_check_finite(kx_ops *ops, const kx_tensor *x, const char *what)
 {
-    row_work work = {.row = finite_row, .y = x};
+    row_work work = {.kind = "check finite", .passes = 1, .row = finite_row, .y = x};
     run_rows(ops, &work);
     if (atomic_load(&work.bad))
         kx_error_set(&ops->error, KX_ERR_MODEL, __FILE__, __LINE__, "%s is not finite", what);

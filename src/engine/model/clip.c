@@ -169,8 +169,10 @@ void kx_clip_encode(const kx_clip *clip, kx_ops *ops, const int32_t *ids, int64_
     kx_embedding_lookup(ops, "clip", &clip->tokens, ids, &x);
     kx_op_add(ops, &positions, &x);
     for (int i = 0; i < clip->config.layers; i++) {
+        kx_ops_enter(ops, "clip layer", i);
         attend(clip, ops, &clip->layers[i], &x);
         feed_forward(clip, ops, &clip->layers[i], &x);
+        kx_ops_leave(ops);
         kx_ops_trace(ops, &x, "clip.layer.%d", i);
     }
     kx_tensor end = kx_tensor_rows(&x, last, 1);

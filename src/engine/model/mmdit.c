@@ -114,8 +114,10 @@ static void run_doubles(const kx_mmdit *model, kx_ops *ops, const kx_mmdit_rows 
     kx_tensor image = kx_tensor_rows(x, rows->text, rows->target + rows->references);
     for (int i = 0; i < config->double_blocks; i++) {
         int64_t first = kx_mmdit_modulation_of_double(config, i);
+        kx_ops_enter(ops, "double", i);
         kx_mmdit_run_double(config, ops, &model->doubles[i], rows, vectors_at(modulation, first),
                             vectors_at(modulation, first + 6 * config->hidden), x);
+        kx_ops_leave(ops);
         kx_ops_trace(ops, &image, "block.double.%d.img", i);
         kx_ops_trace(ops, &text, "block.double.%d.txt", i);
     }
@@ -128,8 +130,10 @@ static void run_singles(const kx_mmdit *model, kx_ops *ops, const kx_mmdit_rows 
     kx_tensor target = kx_tensor_rows(x, rows->text, rows->target);
     for (int i = 0; i < config->single_blocks; i++) {
         bool last = i == config->single_blocks - 1;
+        kx_ops_enter(ops, "single", i);
         kx_mmdit_run_single(config, ops, &model->singles[i], rows,
                             vectors_at(modulation, kx_mmdit_modulation_of_single(config, i)), last, x);
+        kx_ops_leave(ops);
         kx_ops_trace(ops, last ? &target : x, "block.single.%d", i);
     }
 }

@@ -194,8 +194,10 @@ void kx_t5_encode(const kx_t5 *t5, kx_ops *ops, const int32_t *ids, int64_t T, k
     fill_bias(t5, ops, T, &bias);
     kx_embedding_lookup(ops, "t5", &t5->tokens, ids, out); /* out is the residual stream all the way */
     for (int i = 0; i < t5->config.blocks; i++) {
+        kx_ops_enter(ops, "t5 block", i);
         attend(t5, ops, &t5->blocks[i], &bias, out);
         feed_forward(t5, ops, &t5->blocks[i], out);
+        kx_ops_leave(ops);
         kx_ops_trace(ops, out, "t5.block.%d", i);
     }
     kx_op_rms_norm(ops, out, t5->norm, t5->config.eps, out);

@@ -133,9 +133,14 @@ static kx_status run_stage(kx_job *job, const char *name, kx_stage_work *work, u
     bool denoises = work == kx_job_denoise;
     kx_job_begin_stage(job, name);
     kx_job_progress(job, denoises ? (uint64_t)job->first_step : 0, total, denoises ? job->first_image : 0);
-    bool traces = job->dump != NULL && denoises;
-    kx_status status = kx_stage_run(job->model, work, job, &job->callbacks, traces ? trace_block : NULL,
-                                    &job->result->peak_anonymous_bytes, err);
+    kx_stage_watch watch = {.callbacks = &job->callbacks,
+                            .trace = job->dump != NULL && denoises ? trace_block : NULL,
+                            .profiler = job->profiler,
+                            .peak_anonymous_bytes = &job->result->peak_anonymous_bytes};
+    kx_profiler_stage(job->profiler, name);
+    kx_profiler_enter(job->profiler, name, -1);
+    kx_status status = kx_stage_run(job->model, work, job, &watch, err);
+    kx_profiler_leave(job->profiler);
     *seconds = kx_job_stage_seconds(job);
     return status;
 }
@@ -209,6 +214,8 @@ kx_status kx_edit_run(kx_model *model, const kx_edit_request *request, const kx_
     kx_job_begin_stage(&job, "load");
     start = job.stage_start;
     KX_TRY(kx_request_check(request, true, err));
+    if (request->profile != KX_PROFILE_OFF)
+        KX_TRY(kx_profiler_open(&job.profiler, request->profile == KX_PROFILE_EVENTS, err));
     KX_TRY(kx_request_seed(request, &job.seed, err));
     KX_TRY(kx_checkpoint_check(model, request, &job.seed, err));
     KX_TRY(kx_dump_open(&job.dump, request->dump_file, err));
@@ -220,6 +227,7 @@ kx_status kx_edit_run(kx_model *model, const kx_edit_request *request, const kx_
     KX_TRY(run_stages(&job, err));
     job.stage_start = start;
     job.result->seconds.total = kx_job_stage_seconds(&job);
+    KX_TRY(kx_job_make_profile(&job, err));
     *result = job.result;
     job.result = NULL;
 out:
@@ -233,5 +241,6 @@ void kx_result_free(kx_result *result)
     for (size_t n = 0; result->images != NULL && n < result->num_images; n++)
         kx_picture_free(&result->images[n].picture);
     free(result->images);
+    kx_profile_free(result->profile);
     free(result);
 }

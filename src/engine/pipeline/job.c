@@ -44,6 +44,7 @@ void kx_job_close(kx_job *job)
     }
     kx_scratch_close(&job->kept);
     kx_dump_close(job->dump);
+    kx_profiler_close(job->profiler);
     kx_result_free(job->result);
     memset(job, 0, sizeof *job);
 }

@@ -40,6 +40,7 @@ typedef struct kx_job {
 
     kx_result *result;
     kx_dump *dump;
+    kx_profiler *profiler;   /* NULL: no profile is asked for */
     int step;                /* in work, for traces */
     uint64_t flops_per_step; /* counted by a dry run of the denoise stage */
 
@@ -80,6 +81,10 @@ kx_status kx_job_prepare(kx_job *job, kx_error *err);
 
 /* The start of every image into job->states: drawn from the seeds, or read from the request's file. */
 kx_status kx_job_fill_noise(kx_job *job, kx_error *err);
+
+/* Hands what the profiler has seen to the result, as its profile; nothing where there is no profiler. */
+kx_status kx_job_make_profile(kx_job *job, kx_error *err);
+void kx_profile_free(kx_profile *profile);
 
 /* The memory of the job as it stands, all stages measured dry. Free with kx_plan_free. */
 kx_status kx_job_plan(kx_job *job, kx_plan **plan, kx_error *err);

@@ -20,6 +20,7 @@ static void denoise_image(kx_job *job, kx_ops *ops, kx_mmdit_run *run, unsigned 
         steps = ops->dry ? 1 : job->steps;
     for (int k = first; k < steps; k++) {
         job->step = k;
+        kx_ops_enter(ops, "step", k + 1);
         uint64_t flops_before = ops->flops;
         kx_mmdit_step(job->model->mmdit, ops, run, k, &state, velocity);
         if (ops->dry) job->flops_per_step = ops->flops - flops_before;
@@ -35,6 +36,7 @@ static void denoise_image(kx_job *job, kx_ops *ops, kx_mmdit_run *run, unsigned 
             kx_checkpoint_tell(job, image, k + 1);
         }
         if (preview_is_due(job, ops, k + 1)) kx_job_preview(job, ops, &state, velocity, image, k + 1);
+        kx_ops_leave(ops);
         if (kx_ops_idle(ops)) return;
     }
 }
@@ -56,5 +58,9 @@ void kx_job_denoise(void *argument, kx_ops *ops)
     kx_tensor velocity = kx_ops_take(ops, "velocity", inputs.target_tokens, KX_TOKEN_FEATURES);
     kx_mmdit_begin(job->model->mmdit, ops, &inputs, &run);
     unsigned first = ops->dry ? 0 : job->first_image, images = ops->dry ? 1 : job->request->num_images;
-    for (unsigned n = first; n < images; n++) denoise_image(job, ops, &run, n, &velocity);
+    for (unsigned n = first; n < images; n++) {
+        kx_ops_enter(ops, "image", n + 1);
+        denoise_image(job, ops, &run, n, &velocity);
+        kx_ops_leave(ops);
+    }
 }

@@ -31,7 +31,9 @@ void kx_job_encode_references(void *argument, kx_ops *ops)
                                            KX_LATENT_CHANNELS);
         if (!kx_ops_idle(ops)) fill_pixels(&job->streams[k], &pixels);
         kx_job_dump(job, ops, &pixels, "ref.%zu.pixels", k);
+        kx_ops_enter(ops, "reference", (int64_t)k + 1);
         kx_vae_encode(job->model->vae, ops, &pixels, &latent);
+        kx_ops_leave(ops);
         char what[64];
         snprintf(what, sizeof what, "encode: the latent of reference %zu", k + 1);
         kx_op_check_finite(ops, &latent, what);
@@ -73,7 +75,9 @@ void kx_job_decode(void *argument, kx_ops *ops)
         if (!kx_ops_idle(ops))
             kx_positions_unpack(kx_tensor_f32(&state), layout_of(&latent), kx_tensor_f32(&latent));
         kx_job_dump(job, ops, &latent, "latents");
+        kx_ops_enter(ops, "image", n + 1);
         kx_vae_decode(job->model->vae, ops, &latent, &pixels);
+        kx_ops_leave(ops);
         kx_op_check_finite(ops, &pixels, "decode: the picture");
         kx_job_dump(job, ops, &pixels, "image");
         if (!kx_ops_idle(ops)) kx_job_write_picture(&pixels, &job->result->images[n].picture);

@@ -12,9 +12,8 @@ kx_status kx_stage_measure(const kx_model *model, kx_stage_work *work, void *job
     return kx_ops_status(&ops, err);
 }
 
-kx_status kx_stage_run(const kx_model *model, kx_stage_work *work, void *job, const kx_callbacks *callbacks,
-                       void (*trace)(void *user, const char *name, const kx_tensor *tensor),
-                       uint64_t *peak_anonymous_bytes, kx_error *err)
+kx_status kx_stage_run(const kx_model *model, kx_stage_work *work, void *job, const kx_stage_watch *watch,
+                       kx_error *err)
 {
     kx_status status = KX_OK;
     kx_stage_cost cost;
@@ -25,14 +24,15 @@ kx_status kx_stage_run(const kx_model *model, kx_stage_work *work, void *job, co
         .kernels = model->kernels,
         .pool = model->pool,
         .scratch = &scratch,
-        .cancelled = callbacks->cancelled,
-        .cancelled_user = callbacks->user,
-        .trace = trace,
+        .cancelled = watch->callbacks->cancelled,
+        .cancelled_user = watch->callbacks->user,
+        .trace = watch->trace,
         .trace_user = job,
+        .profiler = watch->profiler,
     };
     work(job, &ops);
-    uint64_t anonymous = kx_memory_anonymous_bytes();
-    if (peak_anonymous_bytes != NULL && anonymous > *peak_anonymous_bytes) *peak_anonymous_bytes = anonymous;
+    uint64_t anonymous = kx_memory_anonymous_bytes(), *peak = watch->peak_anonymous_bytes;
+    if (peak != NULL && anonymous > *peak) *peak = anonymous;
     KX_TRY(kx_ops_status(&ops, err));
 out:
     kx_scratch_close(&scratch);

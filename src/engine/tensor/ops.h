@@ -14,6 +14,7 @@
 #pragma once
 
 #include "base/pool.h"
+#include "engine/tensor/profiler.h"
 #include "engine/tensor/scratch.h"
 #include "engine/tensor/tensor.h"
 #include "engine/tensor/weight.h"
@@ -31,6 +32,7 @@ typedef struct kx_ops {
     /* Told about named intermediate tensors, for dumps and tests; may be NULL. Never called when dry. */
     void (*trace)(void *user, const char *name, const kx_tensor *tensor);
     void *trace_user;
+    kx_profiler *profiler; /* told of every op that computes; NULL: nobody asks */
     kx_error error;        /* the first failure; status KX_OK while all is well */
 } kx_ops;
 
@@ -40,6 +42,10 @@ bool kx_ops_idle(kx_ops *ops);
 kx_status kx_ops_status(const kx_ops *ops, kx_error *err);
 /* Reports "double.0.img" (printf-style) when someone listens. */
 __attribute__((format(printf, 3, 4))) void kx_ops_trace(kx_ops *ops, const kx_tensor *tensor, const char *format, ...);
+
+/* Tells the profiler that what follows belongs to a part of the model, "double" 5, until it is left. */
+void kx_ops_enter(kx_ops *ops, const char *word, int64_t number);
+void kx_ops_leave(kx_ops *ops);
 
 /* Uninitialised activations from the scratch. */
 kx_tensor kx_ops_take(kx_ops *ops, const char *name, int64_t rows, int64_t cols);

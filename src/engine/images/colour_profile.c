@@ -1,9 +1,9 @@
-#include "engine/images/profile.h"
+#include "engine/images/colour_profile.h"
 
 #include <lcms2.h>
 #include <stdlib.h>
 
-struct kx_profile {
+struct kx_colour_profile {
     cmsContext context;
     cmsHTRANSFORM transform;
 };
@@ -74,13 +74,13 @@ static cmsHTRANSFORM make_transform(cmsContext context, cmsHPROFILE from, cmsHPR
                                  formats->flags);
 }
 
-kx_status kx_profile_create(kx_profile **profile, const uint8_t *icc, size_t bytes, kx_raster_layout layout,
-                            kx_error *err)
+kx_status kx_colour_profile_create(kx_colour_profile **profile, const uint8_t *icc, size_t bytes,
+                                   kx_raster_layout layout, kx_error *err)
 {
     kx_status status = KX_OK;
     const layout_formats *formats = &formats_of[layout];
     cmsHPROFILE from = NULL, to = NULL;
-    kx_profile *made = NULL;
+    kx_colour_profile *made = NULL;
     *profile = NULL;
     if (icc == NULL) return KX_OK;
     made = calloc(1, sizeof *made);
@@ -98,16 +98,16 @@ kx_status kx_profile_create(kx_profile **profile, const uint8_t *icc, size_t byt
 out:
     if (from != NULL) cmsCloseProfile(from);
     if (to != NULL) cmsCloseProfile(to);
-    kx_profile_destroy(made);
+    kx_colour_profile_destroy(made);
     return status;
 }
 
-void kx_profile_row(const kx_profile *profile, const uint8_t *in, uint8_t *out, size_t pixels)
+void kx_colour_profile_row(const kx_colour_profile *profile, const uint8_t *in, uint8_t *out, size_t pixels)
 {
     cmsDoTransform(profile->transform, in, out, (cmsUInt32Number)pixels);
 }
 
-void kx_profile_destroy(kx_profile *profile)
+void kx_colour_profile_destroy(kx_colour_profile *profile)
 {
     if (profile == NULL) return;
     if (profile->transform != NULL) cmsDeleteTransform(profile->transform);
