@@ -10,12 +10,21 @@ typedef struct conv_case {
     kx_conv_mode mode;
     kx_conv_input input;
     bool add;
+    kx_precision precision;
     kx_tensor x, y;
 } conv_case;
+
+/* What a result may be off, given the sum of the absolute values of its terms. Winograd's error is one of the
+ * whole tile, whose values are near 1, and not of the terms of this sum. */
+static double error_bound(const conv_case *c, double absolute)
+{
+    return c->precision > KX_PRECISION_F32 ? 2e-5 * (absolute + 1) : 1e-6 * absolute + 1e-7;
+}
 
 static void call_conv(kx_ops *ops, void *arguments)
 {
     conv_case *c = arguments;
+    ops->precision = c->precision;
     kx_op_conv(ops, &c->x, &c->input, &c->conv, c->mode, c->add, &c->y);
 }
 
@@ -55,7 +64,7 @@ static void check_conv(const conv_case *c, int64_t size, const kx_tensor *before
                 expected = expected_at(c, size, row / c->y.width, row % c->y.width, n, &absolute);
             if (c->add) expected += (double)test_at(before, row, n);
             double actual = (double)test_at(&c->y, row, n);
-            if (!(fabs(actual - expected) <= 1e-6 * (absolute + fabs(expected)) + 1e-7))
+            if (!(fabs(actual - expected) <= error_bound(c, absolute + fabs(expected))))
                 fail_msg(
                     "%s: mode %d, %lldx%lld, %lld -> %lld channels, k %lld: pixel %lld channel %lld is %.9g, "
                     "%.9g is expected",
@@ -71,13 +80,17 @@ typedef struct conv_shape {
     kx_dtype dtype;
     int rank;
     bool affine, silu, add;
+    kx_precision precision;
 } conv_shape;
+
+#define REDUCED ((kx_precision)(KX_PRECISION_F32 + 1)) /* any that is not exact */
 
 static conv_case make_case(test_random *random, conv_shape shape, float *bias, kx_tensor *scale,
                            kx_tensor *shift)
 {
     int64_t extents[4] = {shape.out, shape.in, shape.size, shape.size};
-    conv_case c = {.mode = shape.mode, .add = shape.add, .input = {.silu = shape.silu}};
+    conv_case c = {
+        .mode = shape.mode, .add = shape.add, .precision = shape.precision, .input = {.silu = shape.silu}};
     c.conv.weight = test_weight(random, shape.rank, extents, &shape.dtype, 1, true);
     c.conv.bias = bias;
     c.input.scale = shape.affine ? scale : NULL;
@@ -163,14 +176,56 @@ static void conv_of_any_shape_and_mode_is_the_formula(void **state)
     test_every_set(every_shape);
 }
 
+/* Precisions below f32 take Winograd's way for the first ones: maps smaller than a tile, of whole tiles, and
+ * of several blocks with a rest. */
+static void every_reduced_shape(const kx_kernels *kernels)
+{
+    static const conv_shape shapes[] = {
+        {.height = 1, .width = 1, .in = 8, .out = 1},
+        {.height = 6, .width = 12, .in = 16, .out = 3, .silu = true, .affine = true},
+        {.height = 7, .width = 5, .in = 20, .out = 50, .add = true, .dtype = KX_BF16},
+        {.height = 20, .width = 33, .in = 100, .out = 97, .silu = true},
+        {.height = 3, .width = 7, .in = 300, .out = 40, .affine = true},
+        {.height = 62, .width = 77, .in = 9, .out = 17, .silu = true, .add = true, .dtype = KX_F16},
+        {.height = 5, .width = 8, .in = 17, .out = 211, .mode = KX_CONV_UP},
+        {.height = 11, .width = 9, .in = 32, .out = 66, .mode = KX_CONV_UP, .add = true, .affine = true},
+        {.height = 6, .width = 4, .in = 24, .out = 30, .mode = KX_CONV_DOWN},
+        {.height = 6, .width = 4, .in = 3, .out = 30},
+        {.height = 5, .width = 6, .in = 24, .out = 30, .size = 1}};
+    test_random random = {4};
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        conv_shape shape = shapes[i];
+        shape.rank = 4;
+        shape.precision = REDUCED;
+        if (shape.size == 0) shape.size = 3;
+        run_case(kernels, &random, shape, 1 + i % 3);
+    }
+}
+
+static void conv_of_a_lower_precision_is_close_to_the_formula(void **state)
+{
+    (void)state;
+    test_every_set(every_reduced_shape);
+}
+
 static void equal_bytes(const kx_kernels *kernels)
 {
     static const conv_shape shapes[] = {
         {.height = 33, .width = 20, .in = 24, .out = 200, .size = 3, .rank = 4, .silu = true},
         {.height = 34, .width = 40, .in = 8, .out = 70, .size = 3, .rank = 4, .mode = KX_CONV_DOWN},
-        {.height = 16, .width = 9, .in = 8, .out = 70, .size = 3, .rank = 4, .mode = KX_CONV_UP}};
+        {.height = 16, .width = 9, .in = 8, .out = 70, .size = 3, .rank = 4, .mode = KX_CONV_UP},
+        {.height = 93, .width = 70, .in = 24, .out = 200, .size = 3, .rank = 4, .precision = REDUCED},
+        {.height = 5, .width = 8, .in = 40, .out = 300, .size = 3, .rank = 4, .precision = REDUCED},
+        {.height = 26,
+         .width = 39,
+         .in = 8,
+         .out = 70,
+         .size = 3,
+         .rank = 4,
+         .mode = KX_CONV_UP,
+         .precision = REDUCED}};
     test_random random = {2};
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         conv_case c = make_case(&random, shapes[i], NULL, NULL, NULL);
         kx_tensor y = c.y;
         test_run_op(kernels, 1, call_conv, &c);
@@ -271,6 +326,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conv_of_any_shape_and_mode_is_the_formula),
+        cmocka_unit_test(conv_of_a_lower_precision_is_close_to_the_formula),
         cmocka_unit_test(conv_gives_the_same_bytes_for_any_threads),
         cmocka_unit_test(group_norm_is_exact_far_from_zero_and_equal_for_any_threads),
     };

@@ -22,6 +22,8 @@
 enum {
     KX_KERNELS_MAX_LANES = 16, /* no set has more */
     KX_DOT_ROWS_MAX = 8,       /* rows of x that `dots` takes */
+    KX_WINOGRAD_POINTS = 8,    /* a tile has 8 x 8 inputs */
+    KX_WINOGRAD_OUTPUTS = 6,   /* and 6 x 6 outputs of a 3 x 3 convolution */
 };
 
 typedef struct kx_kernels {
@@ -76,6 +78,18 @@ typedef struct kx_kernels {
                         double *sums);
     /* No NaN and no infinity among x (n). */
     bool (*all_finite)(int64_t n, const float *x);
+
+    /* ---- Winograd's convolution F(6x6, 3x3) --------------------------------------------------------------
+     * y = A^T [(G g G^T) * (B^T x B)] A for each channel pair, * by element: 64 products for 36 outputs,
+     * where the sum takes 324. Channels are n adjacent floats. */
+
+    /* g [3][3][n] -> u[f*u_stride + c], f < 64: G g G^T. */
+    void (*winograd_weights)(int64_t n, const float *g, float *u, int64_t u_stride);
+    /* x[i*row_stride + j*col_stride + c], i, j < 8 -> v[f*v_stride + c], f < 64: B^T x B. */
+    void (*winograd_input)(int64_t n, const float *x, int64_t row_stride, int64_t col_stride, float *v,
+                           int64_t v_stride);
+    /* m[f*m_stride + c], f < 64 -> y [6][6][n]: A^T m A. */
+    void (*winograd_output)(int64_t n, const float *m, int64_t m_stride, float *y);
 } kx_kernels;
 
 /* limit: NULL or "auto" for the best set that the processor has, or a set's name ("portable", "avx2",

@@ -1,4 +1,5 @@
-/* Convolution, channels last, as an implicit matrix product.
+/* Convolution, channels last, as an implicit matrix product. (3 x 3 ones of a lower precision:
+ * ops_winograd.c.)
  *
  * First the weights (N,C,k,k) are packed for the op: panels [dy][dx][c][width], so that one kernel row (dx,
  * c) is contiguous. A chunk is a tile of output pixels, and on many threads also a part of the output
@@ -11,19 +12,19 @@
  *
  * The sum of an output value runs over dy, then blocks of (dx, c): it depends on the weights' shape alone.
  */
-#include "engine/kernels/driver.h"
+#include "engine/kernels/conv.h"
 
 enum { TILE_PIXELS = 128, TILE_WIDTH = 16, TILE_PIXELS_DOWN = 64, CHUNKS_PER_THREAD = 2 };
 
 typedef struct conv_work {
     kx_guard guard;
     const kx_kernels *kernels;
+    kx_conv_source source;
     const kx_tensor *x, *y;
-    const kx_conv_input *input;
     const kx_conv *conv;
     bool add;
     int64_t size;          /* k */
-    int64_t stride, grow;  /* stride 2 for DOWN, grow 2 for UP */
+    int64_t stride;        /* 2 for DOWN */
     int64_t before;        /* zeros above and left */
     int64_t height, width; /* of y */
     int64_t tile_height, tile_width;
@@ -43,10 +44,9 @@ static int64_t depth_of(const conv_work *work)
 static void set_mode(conv_work *work, kx_conv_mode mode)
 {
     work->stride = mode == KX_CONV_DOWN ? 2 : 1;
-    work->grow = mode == KX_CONV_UP ? 2 : 1;
     work->before = mode == KX_CONV_DOWN ? 0 : work->size / 2;
-    work->height = work->x->height * work->grow / work->stride;
-    work->width = work->x->width * work->grow / work->stride;
+    work->height = work->x->height * work->source.grow / work->stride;
+    work->width = work->x->width * work->source.grow / work->stride;
 }
 
 static void choose_tiles(conv_work *work, int64_t threads)
@@ -90,22 +90,22 @@ static void pack_chunk(void *arguments, size_t chunk, size_t worker)
     }
 }
 
-static void copy_pixel(const conv_work *work, int64_t y, int64_t x, float *to)
+void kx_conv_copy_pixel(const kx_conv_source *source, int64_t y, int64_t x, float *to)
 {
-    int64_t C = work->x->cols;
-    if (y < 0 || x < 0 || y >= work->x->height * work->grow || x >= work->x->width * work->grow) {
-        memset(to, 0, (size_t)C * sizeof(float));
+    const kx_tensor *map = source->x;
+    const kx_conv_input *input = source->input;
+    if (y < 0 || x < 0 || y >= map->height * source->grow || x >= map->width * source->grow) {
+        memset(to, 0, (size_t)map->cols * sizeof(float));
         return;
     }
-    const float *from =
-        kx_tensor_f32(work->x) + (y / work->grow * work->x->width + x / work->grow) * work->x->stride;
-    if (work->input == NULL || (work->input->scale == NULL && !work->input->silu)) {
-        memcpy(to, from, (size_t)C * sizeof(float));
+    const float *from = kx_tensor_f32(map) + (y / source->grow * map->width + x / source->grow) * map->stride;
+    if (input == NULL || (input->scale == NULL && !input->silu)) {
+        memcpy(to, from, (size_t)map->cols * sizeof(float));
         return;
     }
-    const float *scale = work->input->scale == NULL ? NULL : kx_tensor_f32(work->input->scale);
-    const float *shift = work->input->shift == NULL ? NULL : kx_tensor_f32(work->input->shift);
-    work->kernels->affine(C, from, scale, shift, work->input->silu, to);
+    const float *scale = input->scale == NULL ? NULL : kx_tensor_f32(input->scale);
+    const float *shift = input->shift == NULL ? NULL : kx_tensor_f32(input->shift);
+    source->kernels->affine(map->cols, from, scale, shift, input->silu, to);
 }
 
 /* The input of output pixels top.., left.. (rows x cols of them). */
@@ -117,8 +117,9 @@ static void copy_input(const conv_work *work, int64_t top, int64_t left, int64_t
             input_cols = (cols - 1) * work->stride + work->size;
     for (int64_t i = 0; i < input_rows; i++)
         for (int64_t j = 0; j < input_cols; j++)
-            copy_pixel(work, top * work->stride - work->before + i, left * work->stride - work->before + j,
-                       input + (i * work->input_width + j) * C);
+            kx_conv_copy_pixel(&work->source, top * work->stride - work->before + i,
+                               left * work->stride - work->before + j,
+                               input + (i * work->input_width + j) * C);
 }
 
 /* All of one panel's sums: (rows x cols pixels, width), sums stride tile_cols. */
@@ -192,36 +193,45 @@ static void check_arguments(const kx_tensor *x, const kx_conv *conv, kx_conv_mod
     (void)x, (void)conv, (void)mode, (void)work, (void)y;
 }
 
+/* As the formula says. */
+static void run_direct(kx_ops *ops, conv_work *work)
+{
+    int64_t depth = depth_of(work), N = work->y->cols, cols = ops->kernels->tile_cols;
+    choose_tiles(work, (int64_t)kx_pool_threads(ops->pool));
+    int64_t floats =
+        work->input_height * work->input_width * work->x->cols + work->tile_height * work->tile_width * cols;
+    kx_scratch_mark mark = kx_ops_mark(ops);
+    work->piece = kx_driver_piece(kx_max(floats, depth) * (int64_t)sizeof(float));
+    work->weights = kx_driver_take(ops, "convolution: packed weights",
+                                   depth * kx_round_up(N, cols) * (int64_t)sizeof(float));
+    work->scratch = kx_driver_take_workers(ops, "convolution: tiles of the workers", work->piece);
+    if (!kx_ops_idle(ops)) {
+        kx_guard_run(&work->guard, kx_ceil_div(N, cols), pack_chunk, work);
+        if (!kx_driver_failed(ops))
+            kx_guard_run(&work->guard, work->tiles * kx_ceil_div(N, work->part_cols), conv_chunk, work);
+    }
+    kx_ops_release(ops, mark);
+}
+
 void kx_op_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *input, const kx_conv *conv,
                 kx_conv_mode mode, bool add, kx_tensor *y)
 {
     if (kx_driver_failed(ops)) return;
     conv_work work = {.guard = {.ops = ops},
                       .kernels = ops->kernels,
+                      .source = {ops->kernels, x, input, mode == KX_CONV_UP ? 2 : 1},
                       .x = x,
                       .y = y,
-                      .input = input,
                       .conv = conv,
                       .add = add,
                       .size = conv->weight.rank == 4 ? conv->weight.shape[2] : 1};
     set_mode(&work, mode);
     check_arguments(x, conv, mode, &work, y);
-    int64_t depth = depth_of(&work), panels = kx_ceil_div(y->cols, ops->kernels->tile_cols);
-    ops->flops += 2 * (uint64_t)depth * (uint64_t)y->cols * (uint64_t)y->rows;
+    ops->flops += 2 * (uint64_t)depth_of(&work) * (uint64_t)y->cols * (uint64_t)y->rows;
     kx_profile_conv(ops, x, conv, mode, add, y);
-    choose_tiles(&work, (int64_t)kx_pool_threads(ops->pool));
-    int64_t floats = work.input_height * work.input_width * x->cols +
-                     work.tile_height * work.tile_width * ops->kernels->tile_cols;
-    kx_scratch_mark mark = kx_ops_mark(ops);
-    work.piece = kx_driver_piece(kx_max(floats, depth) * (int64_t)sizeof(float));
-    work.weights = kx_driver_take(ops, "convolution: packed weights",
-                                  depth * panels * ops->kernels->tile_cols * (int64_t)sizeof(float));
-    work.scratch = kx_driver_take_workers(ops, "convolution: tiles of the workers", work.piece);
-    if (!kx_ops_idle(ops)) {
-        kx_guard_run(&work.guard, panels, pack_chunk, &work);
-        if (!kx_driver_failed(ops))
-            kx_guard_run(&work.guard, work.tiles * kx_ceil_div(y->cols, work.part_cols), conv_chunk, &work);
-    }
-    kx_ops_release(ops, mark);
+    if (kx_winograd_fits(ops, conv, mode))
+        kx_winograd_conv(ops, x, input, conv, mode, add, y);
+    else
+        run_direct(ops, &work);
     kx_profile_end(ops);
 }

@@ -25,6 +25,7 @@ typedef struct kx_ops {
     const struct kx_kernels *kernels;
     kx_pool *pool;
     kx_scratch *scratch;
+    kx_precision precision; /* what ops may do to be faster; AUTO and F32: nothing */
     bool dry;              /* measure memory and count operations, compute nothing */
     uint64_t flops;        /* floating point operations asked for so far (multiply and add count as two) */
     int (*cancelled)(void *user); /* polled by every op; may be NULL */

@@ -21,4 +21,7 @@ const kx_kernels kx_kernels_portable = {
     .softmax = kx_softmax_portable,
     .column_sums = kx_column_sums_portable,
     .all_finite = kx_all_finite_portable,
+    .winograd_weights = kx_winograd_weights_portable,
+    .winograd_input = kx_winograd_input_portable,
+    .winograd_output = kx_winograd_output_portable,
 };

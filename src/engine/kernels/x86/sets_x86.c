@@ -25,6 +25,9 @@ const kx_kernels kx_kernels_avx2 = {
     .softmax = kx_softmax_avx2,
     .column_sums = kx_column_sums_avx2,
     .all_finite = kx_all_finite_avx2,
+    .winograd_weights = kx_winograd_weights_avx2,
+    .winograd_input = kx_winograd_input_avx2,
+    .winograd_output = kx_winograd_output_avx2,
 };
 
 const kx_kernels kx_kernels_avx512 = {
@@ -48,6 +51,9 @@ const kx_kernels kx_kernels_avx512 = {
     .softmax = kx_softmax_avx512,
     .column_sums = kx_column_sums_avx512,
     .all_finite = kx_all_finite_avx512,
+    .winograd_weights = kx_winograd_weights_avx512,
+    .winograd_input = kx_winograd_input_avx512,
+    .winograd_output = kx_winograd_output_avx512,
 };
 
 static bool always(void)

@@ -28,6 +28,10 @@ float kx_softmax_avx2(int64_t n, float *s, float *max, float *sum);
 void kx_column_sums_avx2(int64_t rows, int64_t n, const float *x, int64_t x_stride, const double *mean,
                          double *sums);
 bool kx_all_finite_avx2(int64_t n, const float *x);
+void kx_winograd_weights_avx2(int64_t n, const float *g, float *u, int64_t u_stride);
+void kx_winograd_input_avx2(int64_t n, const float *x, int64_t row_stride, int64_t col_stride, float *v,
+                            int64_t v_stride);
+void kx_winograd_output_avx2(int64_t n, const float *m, int64_t m_stride, float *y);
 
 void kx_tile_avx512(int64_t rows, int64_t width, int64_t depth, const float *a, int64_t a_stride,
                     const float *b, bool add, float *c, int64_t c_stride);
@@ -48,3 +52,7 @@ float kx_softmax_avx512(int64_t n, float *s, float *max, float *sum);
 void kx_column_sums_avx512(int64_t rows, int64_t n, const float *x, int64_t x_stride, const double *mean,
                            double *sums);
 bool kx_all_finite_avx512(int64_t n, const float *x);
+void kx_winograd_weights_avx512(int64_t n, const float *g, float *u, int64_t u_stride);
+void kx_winograd_input_avx512(int64_t n, const float *x, int64_t row_stride, int64_t col_stride, float *v,
+                              int64_t v_stride);
+void kx_winograd_output_avx512(int64_t n, const float *m, int64_t m_stride, float *y);
