@@ -94,12 +94,21 @@ bool kx_file_is_directory(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+/* A device or a pipe, whose place a renamed file must not take. */
+static bool is_special(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
+}
+
 kx_status kx_file_write_open(kx_file_write *file, const char *path, kx_error *err)
 {
     kx_status status = KX_OK;
     *file = (kx_file_write){.fd = -1};
     size_t room = strlen(path) + 32;
     KX_FAIL_IF(kx_file_is_directory(path), err, KX_ERR_OUTPUT, "%s: is a directory, a file name is expected",
+               path);
+    KX_FAIL_IF(is_special(path), err, KX_ERR_OUTPUT, "%s: is a device or a pipe, a file name is expected",
                path);
     file->path = strdup(path);
     file->temporary = malloc(room);

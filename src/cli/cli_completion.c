@@ -12,7 +12,7 @@ static void print_words(FILE *stream, const char *choices)
 
 static void print_value_case(FILE *stream, const kx_cli_command *command, const kx_cli_option *option)
 {
-    if (option->argument == NULL) return;
+    if (option->argument == NULL || option->value_optional) return;
     fprintf(stream, "    '%s:--%s'", command->name, option->name);
     if (option->letter != 0) fprintf(stream, " | '%s:-%c'", command->name, option->letter);
     fprintf(stream, ") ");

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "cli/cli_commands.h"
 #include "cli/cli_output.h"
+#include "cli/cli_profile.h"
 #include "cli/cli_progress.h"
 #include "cli/cli_report.h"
 #include "cli/cli_request.h"
@@ -104,6 +105,7 @@ static kx_status fill_request(edit_job *job, kx_error *err)
     request->noise_file = a->noise;
     request->dump_file = a->dump;
     request->dump_blocks = a->verbose >= 2;
+    if (a->profile) request->profile = a->profile_file != NULL ? KX_PROFILE_EVENTS : KX_PROFILE_ROWS;
 out:
     return status;
 }
@@ -204,14 +206,19 @@ static json_t *json_of_result(const edit_job *job)
     }
     for (size_t i = 0; i < result->num_references; i++)
         json_array_append_new(references, json_of_mapping(job, i));
-    return json_pack("{s:o,s:o,s:o,s:s,s:o,s:i,s:f,s:{s:i,s:i,s:i,s:i},s:o,s:{s:I,s:I,s:I}}", "files", files,
-                     "seeds", seeds, "sizes", json_of_sizes(result), "model", described_text(job, "name"),
-                     "references", references, "steps", result->steps, "guidance", result->guidance, "tokens",
-                     "clip", (int)result->clip_tokens, "clip_cut", (int)result->clip_tokens_cut, "t5",
-                     (int)result->t5_tokens, "t5_cut", (int)result->t5_tokens_cut, "seconds",
-                     json_of_seconds(job), "memory", "plan_bytes", (json_int_t)result->plan_bytes,
-                     "peak_anonymous_bytes", (json_int_t)result->peak_anonymous_bytes, "peak_resident_bytes",
-                     (json_int_t)peak_resident_bytes());
+    json_t *object = json_pack(
+        "{s:o,s:o,s:o,s:s,s:s,s:s,s:I,s:o,s:i,s:f,s:{s:i,s:i,s:i,s:i},s:o,s:{s:I,s:I,s:I}}", "files", files,
+        "seeds", seeds, "sizes", json_of_sizes(result), "model", described_text(job, "name"), "precision",
+        described_text(job, "precision"), "kernels", described_text(job, "kernels"), "threads",
+        json_integer_value(json_object_get(job->described, "threads")), "references", references, "steps",
+        result->steps, "guidance", result->guidance, "tokens", "clip", (int)result->clip_tokens, "clip_cut",
+        (int)result->clip_tokens_cut, "t5", (int)result->t5_tokens, "t5_cut", (int)result->t5_tokens_cut,
+        "seconds", json_of_seconds(job), "memory", "plan_bytes", (json_int_t)result->plan_bytes,
+        "peak_anonymous_bytes", (json_int_t)result->peak_anonymous_bytes, "peak_resident_bytes",
+        (json_int_t)peak_resident_bytes());
+    if (job->arguments->profile)
+        json_object_set_new(object, "profile", kx_cli_json_profile(result, job->write_seconds));
+    return object;
 }
 
 /* With -v: how the references were used, the tokens, the time of each stage and the memory. */
@@ -256,6 +263,7 @@ static kx_status tell(const edit_job *job, kx_error *err)
     kx_status status = KX_OK;
     const kx_cli_arguments *a = job->arguments;
     if (a->verbose > 0 && !a->quiet) tell_details(job);
+    if (a->profile && !a->quiet) kx_cli_print_profile(stderr, job->result, job->write_seconds);
     if (a->json) {
         KX_TRY(kx_cli_print_json(json_of_result(job), err));
         goto out;
@@ -277,8 +285,8 @@ static kx_status open_model(edit_job *job, kx_error *err)
     KX_TRY(kx_model_describe(job->model, &job->description, err));
     job->described = json_loads(job->description, 0, NULL);
     if (job->arguments->verbose > 0 && !job->arguments->quiet)
-        fprintf(stderr, "model: %s; kernels %s, %" JSON_INTEGER_FORMAT " threads\n",
-                described_text(job, "name"), described_text(job, "kernels"),
+        fprintf(stderr, "model: %s; precision %s, kernels %s, %" JSON_INTEGER_FORMAT " threads\n",
+                described_text(job, "name"), described_text(job, "precision"), described_text(job, "kernels"),
                 json_integer_value(json_object_get(job->described, "threads")));
 out:
     return status;
@@ -306,10 +314,13 @@ kx_status kx_cli_run_edit(const kx_cli_arguments *arguments, kx_error *err)
     KX_TRY(fill_request(&job, err));
     KX_TRY(kx_cli_outputs_check(&job.outputs, err));
     if (arguments->dump != NULL) KX_TRY(kx_cli_check_writable(arguments->dump, err));
+    if (arguments->profile_file != NULL) KX_TRY(kx_cli_check_writable(arguments->profile_file, err));
     kx_cli_catch_interrupts();
     KX_TRY(open_model(&job, err));
     KX_TRY(run_edit(&job, err));
     KX_TRY(write_images(&job, err));
+    if (arguments->profile_file != NULL)
+        KX_TRY(kx_profile_save(job.result->profile, arguments->profile_file, err));
     KX_TRY(tell(&job, err));
 out:
     kx_result_free(job.result);

@@ -37,6 +37,12 @@ static void print_wrapped(FILE *stream, const char *text, size_t indent, size_t 
     fputc('\n', stream);
 }
 
+const char *kx_cli_before_argument(const kx_cli_option *option)
+{
+    if (option->argument == NULL) return "";
+    return option->value_optional ? "[=" : " ";
+}
+
 void kx_cli_option_notes(const kx_cli_option *option, char *out, size_t room)
 {
     size_t used = 0;
@@ -60,9 +66,9 @@ static void print_option(FILE *stream, const kx_cli_option *option)
     char left[80], text[1024], notes[512];
     char letter[8] = "    ";
     if (option->letter != 0) snprintf(letter, sizeof letter, "-%c, ", option->letter);
-    size_t column = (size_t)snprintf(left, sizeof left, "  %s--%s%s%s", letter, option->name,
-                                     option->argument != NULL ? " " : "",
-                                     option->argument != NULL ? option->argument : "");
+    size_t column = (size_t)snprintf(
+        left, sizeof left, "  %s--%s%s%s%s", letter, option->name, kx_cli_before_argument(option),
+        option->argument != NULL ? option->argument : "", option->value_optional ? "]" : "");
     kx_cli_option_notes(option, notes, sizeof notes);
     snprintf(text, sizeof text, "%s%s", option->help, notes);
     fputs(left, stream);

@@ -29,9 +29,9 @@ static void print_option(FILE *stream, const kx_cli_option *option)
     print_roff(stream, option->name);
     fprintf(stream, "\\fR");
     if (option->argument != NULL) {
-        fprintf(stream, " \\fI");
+        fprintf(stream, "%s\\fI", kx_cli_before_argument(option));
         print_roff(stream, option->argument);
-        fprintf(stream, "\\fR");
+        fprintf(stream, "\\fR%s", option->value_optional ? "]" : "");
     }
     fputc('\n', stream);
     kx_cli_option_notes(option, notes, sizeof notes);

@@ -129,6 +129,13 @@ const kx_cli_option kx_cli_options[] = {
      .help = "Write the tensors of every stage into a safetensors file, for comparison with a reference; "
              "with -v -v "
              "also the state after each block of the first step. Not with several results."},
+    {in_output, KX_CLI_EDIT, "profile", 0, "FILE", .read = kx_cli_read_profile, .field = FIELD(profile_file),
+     .completion = KX_CLI_COMPLETE_FILE, .value_optional = true,
+     .help = "After the edit, tell on standard error where its time went: one row for each operation on "
+             "operands of "
+             "one shape, with calls, seconds, GFLOP/s and GB/s (not with -q); with --json also as "
+             "\"profile\". With "
+             "=FILE, also write every call as a trace for Perfetto or chrome://tracing."},
     {in_output, KX_CLI_EDIT, "show", 0, .read = kx_cli_read_flag, .field = FIELD(show),
      .help = "Draw the result in the terminal. Not with --json and -o -."},
 

@@ -9,8 +9,9 @@
  *
  * How a command line is read: words before the first option name the command ("model plan"). An option is
  * --name VALUE, --name=VALUE, -x VALUE or -xVALUE; the next word is its value even when it begins with a
- * dash. Short options without a value can be joined (-vv). "--" ends the options. What the line does not give
- * is taken from the environment, then from the configuration file (cli_config.h), then from the defaults.
+ * dash, except where a value is optional: that one is --name or --name=VALUE. Short options without a value
+ * can be joined (-vv). "--" ends the options. What the line does not give is taken from the environment, then
+ * from the configuration file (cli_config.h), then from the defaults.
  */
 #pragma once
 
@@ -89,7 +90,9 @@ typedef struct kx_cli_arguments {
     int format; /* kx_picture_format */
     int quality;
     const char *dump;
-    int progress; /* kx_cli_progress_mode */
+    bool profile;
+    const char *profile_file; /* NULL: the table alone */
+    int progress;             /* kx_cli_progress_mode */
     bool no_metadata, json, show, quiet;
     unsigned verbose;
 
@@ -154,6 +157,7 @@ struct kx_cli_option {
     double least, most;
     kx_cli_completion completion;
     bool repeatable;
+    bool value_optional; /* --name or --name=VALUE; the reader gets NULL for the first */
 };
 
 typedef struct kx_cli_example {

@@ -82,7 +82,6 @@ static bool is_special_file(const char *name)
 kx_status kx_cli_check_writable(const char *name, kx_error *err)
 {
     kx_file_write file = {.fd = -1};
-    if (is_special_file(name)) return KX_OK;
     kx_status status = kx_file_write_open(&file, name, err);
     kx_file_write_discard(&file);
     return status;
@@ -92,7 +91,7 @@ kx_status kx_cli_outputs_check(const kx_cli_outputs *outputs, kx_error *err)
 {
     kx_status status = KX_OK;
     for (size_t i = 0; i < outputs->count && !outputs->to_stdout; i++)
-        KX_TRY(kx_cli_check_writable(outputs->names[i], err));
+        if (!is_special_file(outputs->names[i])) KX_TRY(kx_cli_check_writable(outputs->names[i], err));
 out:
     return status;
 }

@@ -116,12 +116,12 @@ static void apply_option(reader_state *state, const kx_cli_option *option, const
 {
     char source[48];
     snprintf(source, sizeof source, "--%s", option->name);
-    if (option->argument != NULL && attached == NULL && state->next >= state->argc) {
+    bool takes_next = option->argument != NULL && !option->value_optional && attached == NULL;
+    if (takes_next && state->next >= state->argc) {
         kx_error_set(err, KX_ERR_USAGE, __FILE__, __LINE__, "%s: the value is missing, expected is %s",
                      source, option->argument);
         return;
     }
-    bool takes_next = option->argument != NULL && attached == NULL;
     const char *text = takes_next ? state->argv[state->next++] : attached;
     kx_cli_apply(state->arguments, option, text, source, err);
 }

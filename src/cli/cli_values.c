@@ -101,6 +101,17 @@ out:
     return status;
 }
 
+kx_status kx_cli_read_profile(kx_cli_arguments *arguments, const kx_cli_option *option, const char *text,
+                              kx_error *err)
+{
+    kx_status status = KX_OK;
+    arguments->profile_file = NULL;
+    if (text != NULL) KX_TRY(kx_cli_read_path(arguments, option, text, err));
+    arguments->profile = true;
+out:
+    return status;
+}
+
 kx_status kx_cli_read_image(kx_cli_arguments *arguments, const kx_cli_option *option, const char *text,
                             kx_error *err)
 {

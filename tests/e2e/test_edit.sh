@@ -157,6 +157,34 @@ check "given noise does not depend on the seed" same "$out/noise-1.png" "$out/no
 edit "a dump" --size 64x48 --steps 1 --seed 1 -o "$out/d.png" --dump "$out/d.safetensors"
 check "holds the tensors of each stage" sh -c \
     "for name in clip.ids t5.embeds ids sigmas noise step.0.velocity latents image; do grep -aq \"\\\"\$name\\\"\" '$out/d.safetensors' || exit 1; done"
+
+# ---- profile ----
+profiled="-m $model -i $work/r1.png --ref-size 48x48 --size 64x48 --steps 3 --seed 5 -t 2"
+status=0
+# shellcheck disable=SC2086 # lists of words are meant
+"$kontext" edit -p "a red house" $profiled -o "$out/p.png" --profile >"$work/stdout" 2>"$work/table" </dev/null || status=$?
+check "--profile ends with 0" test "$status" = 0
+check "a profile changes no byte" same "$out/p.png" "$out/t2.png"
+check "its table has a row for each operation" sh -c \
+    "grep -qE '^denoise +linear f32 [0-9]+x[0-9]+x[0-9]+ gelu.* [0-9]+ +[0-9.]+ +[0-9.]+ %' '$work/table' &&
+        grep -qE '^ +all operations ' '$work/table' && grep -qE '^ +total +[0-9.]+ 100.0 %\$' '$work/table'"
+status=0
+# shellcheck disable=SC2086
+"$kontext" edit -p "a red house" $profiled -o "$out/p.png" -q --json "--profile=$out/trace.json" >"$work/result.json" 2>"$work/stderr" </dev/null || status=$?
+check "--profile=FILE with -q and --json is silent" test "$status" = 0 -a ! -s "$work/stderr"
+check "the rows stand in the JSON, and what was used" "$json_check" "$work/result.json" profile.0.stage profile.0.operation \
+    profile.0.calls profile.0.seconds profile.0.share profile.0.gflops profile.0.gb_per_s precision kernels threads=2
+check "the trace is JSON with events" "$json_check" "$out/trace.json" traceEvents.0.ph=M traceEvents.1.ph=X \
+    traceEvents.1.name=text traceEvents.3.args.shape
+check "every step is in it" sh -c "grep -c '\"name\":\"step [123]\"' '$out/trace.json' | grep -qx 3"
+# shellcheck disable=SC2086
+fails 6 "cannot write there" "a trace where none can be written" edit -p x $profiled -o "$out/x.png" "--profile=$work/none/trace.json"
+# shellcheck disable=SC2086
+fails 6 "is a device or a pipe" "a trace to a device" edit -p x $profiled -o "$out/x.png" --profile=/dev/null
+# shellcheck disable=SC2086
+fails 3 "path is empty" "a trace without a name" edit -p x $profiled -o "$out/x.png" --profile=
+# shellcheck disable=SC2086
+fails 2 "unexpected argument" "the next word is no trace" edit -p x $profiled -o "$out/x.png" --profile "$out/trace.json"
 works "--show" edit -m "$model" -p x -q --size 32x32 --steps 1 -o "$out/s.png" --show
 check "draws half blocks" grep -q "$(printf '\342\226\200')" "$work/stdout"
 

@@ -113,10 +113,11 @@ void kx_profile_attention(kx_ops *ops, const kx_attention *attention, const kx_t
                       });
 }
 
-static const char *mode_name(const kx_conv *conv, kx_conv_mode mode)
+static const char *mode_name(const kx_conv *conv, kx_conv_mode mode, bool add)
 {
-    if (conv->weight.rank < 4 || conv->weight.shape[2] == 1) return "1x1";
-    return mode == KX_CONV_DOWN ? "3x3 down" : mode == KX_CONV_UP ? "3x3 up" : "3x3";
+    if (conv->weight.rank < 4 || conv->weight.shape[2] == 1) return add ? "1x1 add" : "1x1";
+    if (mode != KX_CONV_SAME) return mode == KX_CONV_DOWN ? "3x3 down" : "3x3 up";
+    return add ? "3x3 add" : "3x3";
 }
 
 void kx_profile_conv(kx_ops *ops, const kx_tensor *x, const kx_conv *conv, kx_conv_mode mode, bool add,
@@ -128,7 +129,7 @@ void kx_profile_conv(kx_ops *ops, const kx_tensor *x, const kx_conv *conv, kx_co
     kx_profiler_begin(ops->profiler, &(kx_profiler_op){
                                          .kind = "convolution",
                                          .type = type,
-                                         .detail = mode_name(conv, mode),
+                                         .detail = mode_name(conv, mode, add),
                                          .weights = other_type(&conv->weight, type),
                                          .rank = 4,
                                          .shape = {y->height, y->width, x->cols, y->cols},
