@@ -3,9 +3,6 @@
 # prints one TAP line for each check.
 set -u
 unset KONTEXT_MODEL KONTEXT_TOKENIZERS KONTEXT_CPU
-kontext=$1
-forge=$2/forge
-json_check=$2/json_check
 work=$(mktemp -d "${TMPDIR:-/tmp}/kontext-e2e-XXXXXX")
 out=$work/out
 model=$work/model
@@ -18,6 +15,20 @@ clean_up() {
 }
 trap clean_up EXIT
 trap 'exit 1' INT TERM HUP
+
+# program FILE: the file; or, where KONTEXT_TEST_RUNNER names an emulator, a script that runs the file under it
+program() {
+    if [ -n "${KONTEXT_TEST_RUNNER:-}" ]; then
+        printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$KONTEXT_TEST_RUNNER" "$1" >"$work/run-$(basename "$1")"
+        chmod +x "$work/run-$(basename "$1")"
+        echo "$work/run-$(basename "$1")"
+    else
+        echo "$1"
+    fi
+}
+kontext=$(program "$1")
+forge=$(program "$2/forge")
+json_check=$(program "$2/json_check")
 
 ok() {
     checks=$((checks + 1))

@@ -92,8 +92,8 @@ typedef struct kx_kernels {
     void (*winograd_output)(int64_t n, const float *m, int64_t m_stride, float *y);
 } kx_kernels;
 
-/* limit: NULL or "auto" for the best set that the processor has, or a set's name ("portable", "avx2",
- * "avx512"). Errors: KX_ERR_INPUT, for an unknown name and for a set that the processor (or the system)
+/* limit: NULL or "auto" for the best set that the processor has, or a set's name ("portable"; "avx2",
+ * "avx512"; "neon"). Errors: KX_ERR_INPUT, for an unknown name and for a set that the processor (or the system)
  * lacks. */
 kx_status kx_kernels_choose(const char *limit, const kx_kernels **kernels, kx_error *err);
 

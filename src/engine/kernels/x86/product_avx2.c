@@ -1,5 +1,5 @@
 /* Tiles of 6 x 16: twelve of the sixteen registers hold sums, two a step's right values. */
-#include "engine/kernels/x86/unroll.h"
+#include "engine/kernels/unroll.h"
 #include "engine/kernels/x86/x86.h"
 
 #include <immintrin.h>

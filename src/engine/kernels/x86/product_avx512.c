@@ -1,6 +1,6 @@
 /* Tiles of 8 x 48: 24 of the 32 registers hold sums, three a step's right values, and the left values are
  * broadcast by the multiply itself. A step loads 3 + 8 values for 24 multiply-adds. */
-#include "engine/kernels/x86/unroll.h"
+#include "engine/kernels/unroll.h"
 #include "engine/kernels/x86/x86.h"
 
 #include <immintrin.h>

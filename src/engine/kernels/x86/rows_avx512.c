@@ -1,6 +1,6 @@
 /* The row kernels of rows_lanes.h under the names of this set. */
 #include "engine/kernels/x86/lanes_avx512.h"
-#include "engine/kernels/x86/rows_lanes.h"
+#include "engine/kernels/rows_lanes.h"
 
 #include "engine/kernels/portable/portable.h"
 #include "engine/kernels/x86/x86.h"

@@ -1,5 +1,5 @@
-/* The row kernels once for all widths of vectors. Include lanes_avx2.h or lanes_avx512.h first; the functions
- * are static, and rows_avx2.c and rows_avx512.c give them their names. Contracts: kernels.h.
+/* The row kernels once for all widths of vectors. Include lanes_SET.h first, which holds the words that they
+ * are written in; the functions are static, and rows_SET.c gives them their names. Contracts: kernels.h.
  *
  * The last n % LANES values of a row take the same steps as the others, in lanes that are loaded and stored
  * partly, so a value does not depend on its place in the row. */

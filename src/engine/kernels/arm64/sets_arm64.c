@@ -1,0 +1,34 @@
+/* The tables of the arm64 sets, and how a processor shows that it has them. Compiled plainly. */
+#include "engine/kernels/arm64/arm64.h"
+#include "engine/kernels/portable/portable.h"
+
+const kx_kernels kx_kernels_neon = {
+    .name = "neon",
+    .lanes = 4,
+    .tile_rows = 6,
+    .tile_cols = 12,
+    .depth_block = 256,
+    .copy_rows = 24,
+    .block_cols = 240,
+    .tile = kx_tile_neon,
+    .transpose = kx_transpose_neon,
+    .widen = kx_widen_neon,
+    .dots = kx_dots_neon,
+    .epilogue = kx_epilogue_neon,
+    .scale = kx_scale_neon,
+    .affine = kx_affine_neon,
+    .layer_norm = kx_layer_norm_neon,
+    .rms_norm = kx_rms_norm_neon,
+    .head_norm_rope = kx_head_norm_rope_neon,
+    .softmax = kx_softmax_neon,
+    .column_sums = kx_column_sums_neon,
+    .all_finite = kx_all_finite_neon,
+};
+
+static bool always(void)
+{
+    return true;
+}
+
+const kx_kernel_set kx_kernel_sets[] = {{&kx_kernels_portable, always}, {&kx_kernels_neon, always}};
+const size_t kx_kernel_set_count = sizeof kx_kernel_sets / sizeof kx_kernel_sets[0];
