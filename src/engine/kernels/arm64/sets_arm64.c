@@ -23,6 +23,9 @@ const kx_kernels kx_kernels_neon = {
     .softmax = kx_softmax_neon,
     .column_sums = kx_column_sums_neon,
     .all_finite = kx_all_finite_neon,
+    .winograd_weights = kx_winograd_weights_neon,
+    .winograd_input = kx_winograd_input_neon,
+    .winograd_output = kx_winograd_output_neon,
 };
 
 static bool always(void)
