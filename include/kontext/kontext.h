@@ -168,6 +168,7 @@ typedef struct kx_progress {
     unsigned image;      /* picture in work, from 0 */
     unsigned num_images;
     double seconds;      /* since this stage began */
+    uint64_t reused;     /* of the steps done of this picture: how many the step cache answered */
 } kx_progress;
 
 typedef struct kx_callbacks {
@@ -221,6 +222,20 @@ typedef enum kx_noise_stream {
     KX_NOISE_TORCH_BF16_OLD,
 } kx_noise_stream;
 
+/* Step caches: a step whose input has hardly changed is answered from the last whole step. Faster and no longer exact;
+ * the threshold says how much change is let pass. */
+typedef enum kx_cache_kind {
+    KX_CACHE_OFF = 0,
+    KX_CACHE_FIRST_BLOCK, /* runs the first block and looks at what it adds */
+    KX_CACHE_TEACACHE,    /* runs no block: looks at the input and estimates what would come */
+} kx_cache_kind;
+
+/* "off", "first-block", "teacache", "first-block=0.08": the last is a threshold, else *threshold is -1, the default.
+ * Errors: KX_ERR_INPUT. */
+KX_API kx_status kx_cache_parse(const char *text, kx_cache_kind *kind, double *threshold, kx_error *err);
+/* "off", "first-block", "teacache". */
+KX_API const char *kx_cache_name(kx_cache_kind kind);
+
 #define KX_SEED_RANDOM (-1)
 
 typedef enum kx_profile_mode { /* whether an edit measures its operations; results are the same bytes in every mode */
@@ -244,6 +259,8 @@ typedef struct kx_edit_request {
     kx_ref_size ref_size;
     int ref_width_px, ref_height_px;
     uint64_t ref_pixels;           /* budget for all references together; 0 = none */
+    kx_cache_kind cache;
+    double cache_threshold;        /* 0-10; 0 reuses nothing; negative = the default of the kind */
     kx_noise_stream noise_stream;
     const char *noise_file;        /* safetensors file with tensor `noise` [16,h,w] f32; NULL */
     const char *dump_file;         /* writes every stage's tensors there; NULL */
@@ -315,6 +332,9 @@ typedef struct kx_result {
     unsigned t5_tokens, t5_tokens_cut;
     int steps;
     double guidance;
+    kx_cache_kind cache;
+    double cache_threshold;
+    uint64_t steps_reused; /* of steps x images: how many the step cache answered */
     kx_timings seconds;
     uint64_t plan_bytes;           /* what the memory plan promised */
     uint64_t peak_anonymous_bytes; /* what was seen */

@@ -6,6 +6,7 @@
 #define KX_LIMIT_SIDE_MAX_PX       2048 /* largest output side, and working side of a reference */
 #define KX_LIMIT_STEPS_MAX         1000
 #define KX_LIMIT_GUIDANCE_MAX      100.0
+#define KX_LIMIT_CACHE_MAX         10.0                   /* threshold of a step cache */
 #define KX_LIMIT_IMAGES_MAX        64                     /* pictures of one call (-n) */
 #define KX_LIMIT_PROMPT_BYTES      (1u << 20)             /* a prompt, UTF-8 */
 #define KX_LIMIT_PICTURE_BYTES     (256u << 20)           /* an encoded input picture */

@@ -129,12 +129,14 @@ static kx_status write_image(edit_job *job, size_t index, kx_error *err)
 {
     const kx_result *result = job->result;
     const kx_result_image *image = &result->images[index];
-    char seed[32], steps[16], guidance[32], size[32], references[16];
+    char seed[32], steps[16], guidance[32], size[32], references[16], cache[48] = "";
     snprintf(seed, sizeof seed, "%" PRIu64, image->seed);
     snprintf(steps, sizeof steps, "%d", result->steps);
     snprintf(guidance, sizeof guidance, "%g", result->guidance);
     snprintf(size, sizeof size, "%dx%d", image->picture.width_px, image->picture.height_px);
     snprintf(references, sizeof references, "%zu", result->num_references);
+    bool caches = result->cache != KX_CACHE_OFF;
+    if (caches) snprintf(cache, sizeof cache, "%s=%g", kx_cache_name(result->cache), result->cache_threshold);
     const kx_text_entry metadata[] = {
         {"prompt", job->prompt},
         {"seed", seed},
@@ -144,10 +146,11 @@ static kx_status write_image(edit_job *job, size_t index, kx_error *err)
         {"references", references},
         {"model", described_text(job, "name")},
         {"Software", "kontext " KX_VERSION},
+        {"cache", cache}, /* the last: left out where there is none */
     };
     kx_save_options options = {.quality = job->arguments->quality,
                                .metadata = metadata,
-                               .num_metadata = sizeof metadata / sizeof metadata[0]};
+                               .num_metadata = sizeof metadata / sizeof metadata[0] - !caches};
     if (job->arguments->no_metadata) options.num_metadata = 0;
     return kx_cli_outputs_write(&job->outputs, index, &image->picture, &options, err);
 }
@@ -196,6 +199,13 @@ static json_t *json_of_seconds(const edit_job *job)
                      t->total + job->write_seconds);
 }
 
+static json_t *json_of_cache(const kx_result *result)
+{
+    return json_pack("{s:s,s:f,s:I,s:I}", "name", kx_cache_name(result->cache), "threshold",
+                     result->cache_threshold, "steps_reused", (json_int_t)result->steps_reused, "steps",
+                     (json_int_t)((uint64_t)result->steps * result->num_images));
+}
+
 static json_t *json_of_result(const edit_job *job)
 {
     const kx_result *result = job->result;
@@ -207,15 +217,15 @@ static json_t *json_of_result(const edit_job *job)
     for (size_t i = 0; i < result->num_references; i++)
         json_array_append_new(references, json_of_mapping(job, i));
     json_t *object = json_pack(
-        "{s:o,s:o,s:o,s:s,s:s,s:s,s:I,s:o,s:i,s:f,s:{s:i,s:i,s:i,s:i},s:o,s:{s:I,s:I,s:I}}", "files", files,
-        "seeds", seeds, "sizes", json_of_sizes(result), "model", described_text(job, "name"), "precision",
-        described_text(job, "precision"), "kernels", described_text(job, "kernels"), "threads",
+        "{s:o,s:o,s:o,s:s,s:s,s:s,s:I,s:o,s:i,s:f,s:o,s:{s:i,s:i,s:i,s:i},s:o,s:{s:I,s:I,s:I}}", "files",
+        files, "seeds", seeds, "sizes", json_of_sizes(result), "model", described_text(job, "name"),
+        "precision", described_text(job, "precision"), "kernels", described_text(job, "kernels"), "threads",
         json_integer_value(json_object_get(job->described, "threads")), "references", references, "steps",
-        result->steps, "guidance", result->guidance, "tokens", "clip", (int)result->clip_tokens, "clip_cut",
-        (int)result->clip_tokens_cut, "t5", (int)result->t5_tokens, "t5_cut", (int)result->t5_tokens_cut,
-        "seconds", json_of_seconds(job), "memory", "plan_bytes", (json_int_t)result->plan_bytes,
-        "peak_anonymous_bytes", (json_int_t)result->peak_anonymous_bytes, "peak_resident_bytes",
-        (json_int_t)peak_resident_bytes());
+        result->steps, "guidance", result->guidance, "cache", json_of_cache(result), "tokens", "clip",
+        (int)result->clip_tokens, "clip_cut", (int)result->clip_tokens_cut, "t5", (int)result->t5_tokens,
+        "t5_cut", (int)result->t5_tokens_cut, "seconds", json_of_seconds(job), "memory", "plan_bytes",
+        (json_int_t)result->plan_bytes, "peak_anonymous_bytes", (json_int_t)result->peak_anonymous_bytes,
+        "peak_resident_bytes", (json_int_t)peak_resident_bytes());
     if (job->arguments->profile)
         json_object_set_new(object, "profile", kx_cli_json_profile(result, job->write_seconds));
     return object;
@@ -236,6 +246,8 @@ static void tell_details(const edit_job *job)
     fprintf(stderr, "prompt: %u tokens for CLIP, %u for T5\n", result->clip_tokens, result->t5_tokens);
     fprintf(stderr, "working size %dx%d, steps %d, guidance %g\n", result->working.width_px,
             result->working.height_px, result->steps, result->guidance);
+    if (result->cache != KX_CACHE_OFF)
+        fprintf(stderr, "cache: %s=%g\n", kx_cache_name(result->cache), result->cache_threshold);
     fprintf(stderr, "seconds: load %.2f, text %.2f, encode %.2f, denoise %.2f, decode %.2f, write %.2f\n",
             t->load, t->text, t->encode, t->denoise, t->decode, job->write_seconds);
     fprintf(stderr, "memory: %s planned, %s seen\n", kx_cli_format_bytes(result->plan_bytes, plan),
@@ -246,15 +258,19 @@ static void tell_result(const edit_job *job)
 {
     const kx_result *result = job->result;
     FILE *stream = job->outputs.to_stdout ? stderr : stdout;
-    char seconds[32];
+    char seconds[32], reused[64] = "";
     kx_cli_format_duration(result->seconds.total + job->write_seconds, seconds);
+    if (result->cache != KX_CACHE_OFF)
+        snprintf(reused, sizeof reused, ", %" PRIu64 " of %zu steps from the cache", result->steps_reused,
+                 (size_t)result->steps * result->num_images);
     for (size_t i = 0; i < result->num_images; i++) {
         char name[1024];
         kx_cli_clean_text(job->outputs.to_stdout ? "standard output" : job->outputs.names[i], name,
                           sizeof name);
-        fprintf(stream, "%s: %dx%d, seed %" PRIu64 "%s%s\n", name, result->images[i].picture.width_px,
-                result->images[i].picture.height_px, result->images[i].seed,
-                i + 1 == result->num_images ? ", " : "", i + 1 == result->num_images ? seconds : "");
+        bool last = i + 1 == result->num_images;
+        fprintf(stream, "%s: %dx%d, seed %" PRIu64 "%s%s%s\n", name, result->images[i].picture.width_px,
+                result->images[i].picture.height_px, result->images[i].seed, last ? ", " : "",
+                last ? seconds : "", last ? reused : "");
     }
 }
 

@@ -26,6 +26,12 @@ enum {
     WITH_DATA = KX_CLI_SERVE | WITH_KEY,
 };
 
+static const char cache_help[] =
+    "Answer steps whose input has hardly changed from the last whole step: faster, and no longer exact. "
+    "first-block runs the first block to see the change, teacache estimates it from the input. The larger "
+    "the "
+    "threshold T, the more steps are reused; 0 reuses none.";
+
 static const char in_picture[] = "Picture";
 static const char in_references[] = "References";
 static const char in_sampling[] = "Sampling";
@@ -92,6 +98,8 @@ const kx_cli_option kx_cli_options[] = {
     {in_sampling, WITH_EDIT, "steps", 0, "N", .read = kx_cli_read_int, .field = FIELD(steps), .least = 1,
      .most = KX_LIMIT_STEPS_MAX, .fallback = "what the model says, 28 for FLUX.1 Kontext",
      .help = "Number of denoising steps, 1 to 1000."},
+    {in_sampling, WITH_EDIT, "cache", 0, "NAME[=T]", "off|first-block|teacache", KX_CLI_IN_ENVIRONMENT,
+     .read = kx_cli_read_cache, .field = FIELD(cache), .fallback = "off", .help = cache_help},
     {in_sampling, KX_CLI_EDIT, "guidance", 0, "G", .read = kx_cli_read_real, .field = FIELD(guidance),
      .least = 0, .most = KX_LIMIT_GUIDANCE_MAX, .fallback = "what the model says, 2.5 for FLUX.1 Kontext",
      .help = "How strongly the model follows the prompt, 0 to 100."},
@@ -239,6 +247,8 @@ const kx_cli_option kx_cli_options[] = {
      .least = 1, .most = 31536000, .help = "A job that runs longer ends as timeout."},
     {SETTING(in_requests, KX_CLI_SERVE, "job-attempts", "N", KX_CLI_KIND_COUNT, job_attempts), .least = 1,
      .most = 100, .help = "How often a job is tried that meets a passing fault."},
+    {in_requests, KX_CLI_SERVE, "cache", 0, "NAME[=T]", "off|first-block|teacache", KX_CLI_SETTING,
+     KX_CLI_KIND_TEXT, "off", .read = kx_cli_read_cache, .field = FIELD(settings.cache), .help = cache_help},
     {SETTING(in_requests, KX_CLI_SERVE, "checkpoint-steps", "N", KX_CLI_KIND_COUNT, checkpoint_steps),
      .least = 1, .most = KX_LIMIT_STEPS_MAX,
      .help = "A checkpoint each so many steps: what a restart goes on from."},

@@ -105,6 +105,7 @@ static void print_line(const kx_progress *p)
     json_t *object = json_pack("{s:s,s:I,s:I,s:i,s:i,s:f}", "stage", p->stage, "done", (json_int_t)p->done,
                                "total", (json_int_t)p->total, "image", (int)p->image, "images",
                                (int)p->num_images, "seconds", p->seconds);
+    if (p->reused > 0) json_object_set_new(object, "reused", json_integer((json_int_t)p->reused));
     if (left >= 0) json_object_set_new(object, "seconds_left", json_real(left));
     char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(6));
     if (text != NULL) fprintf(stderr, "%s\n", text);

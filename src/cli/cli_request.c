@@ -75,6 +75,8 @@ kx_status kx_cli_fill_request(kx_edit_request *request, const kx_cli_arguments *
     request->ref_width_px = arguments->ref_size.width_px;
     request->ref_height_px = arguments->ref_size.height_px;
     request->ref_pixels = arguments->ref_pixels;
+    if (arguments->cache != NULL)
+        KX_TRY(kx_cache_parse(arguments->cache, &request->cache, &request->cache_threshold, err));
 out:
     return status;
 }

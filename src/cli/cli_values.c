@@ -189,6 +189,16 @@ out:
     return status;
 }
 
+kx_status kx_cli_read_cache(kx_cli_arguments *arguments, const kx_cli_option *option, const char *text,
+                            kx_error *err)
+{
+    kx_cache_kind kind;
+    double threshold;
+    kx_status status = kx_cache_parse(text, &kind, &threshold, err);
+    if (status == KX_OK) *(const char **)field_of(arguments, option) = text;
+    return status;
+}
+
 /* ---- Numbers ---- */
 
 /* Decimal digits only: strtoull would take spaces, signs and what overflows. */

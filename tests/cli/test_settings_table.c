@@ -5,6 +5,7 @@
 #include "cli/cli_config.h"
 #include "cli/cli_help.h"
 #include "cli/cli_settings.h"
+#include "cli/cli_values.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +38,9 @@ static const char *sample(const kx_cli_option *option, int which, char out[64])
 {
     static const char *const paths[] = {"/tmp/flag", "/tmp/environment", "/tmp/file"};
     static const char *const sets[] = {"portable", "avx2", "avx512"};
+    static const char *const caches[] = {"first-block", "teacache=0.3", "first-block=0"};
     static const char *const delays[] = {"1", "2,3", "4,5,6"};
+    if (option->read == kx_cli_read_cache) return caches[which];
     if (option->choices != NULL) return sets[which];
     if (option->read == kx_cli_read_delays) return delays[which];
     if (option->kind == KX_CLI_KIND_TEXT) return paths[which];
@@ -237,6 +240,9 @@ static const value_case value_cases[] = {
     {"log-prompts", "maybe", NULL},
     {"cpu", "avx512", "avx512"},
     {"cpu", "sse", NULL},
+    {"cache", "teacache=0.25", "teacache=0.25"},
+    {"cache", "off", "off"},
+    {"cache", "teacache=11", NULL},
     {"webhook-backoff", "10,60", "10,60"},
     {"webhook-backoff", "", ""},
     {"webhook-backoff", "10,", NULL},

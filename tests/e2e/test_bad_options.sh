@@ -20,7 +20,7 @@ fails 2 "two models" "a model as option and as operand" model info -m "$model" "
 
 edit 2 "unknown option --stepz.*--steps" "an unknown option has a hint" --stepz 4
 edit 2 "unknown option -x" "an unknown short option" -x
-edit 2 "unknown option --cache" "an option of a later version" --cache off
+edit 2 "unknown option --lora" "an option of a later version" --lora x
 edit 2 "unknown option --suite" "an option of another command" --suite matmul
 edit 2 "--steps.*value is missing" "a missing value" --steps
 edit 2 "-?-?threads.*value is missing" "a missing value of a short option" -t
@@ -48,6 +48,9 @@ for value in 0 1000000 1001 -1 1.5 abc 0x10 18446744073709551617 ""; do
 done
 for value in nan inf -1 101 1e400 0x1p1 2,5 "2.5 " ""; do
     edit 3 "--guidance: '$value'.*0 to 100" "--guidance '$value'" --guidance "$value"
+done
+for value in "" on first teacache2 off=1 teacache= teacache=x first-block=nan first-block=-0.1 teacache=10.1; do
+    edit 3 "--cache: '$value'" "--cache '$value'" --cache "$value"
 done
 for value in -2 18446744073709551616 1.0 0x1 1e3 ""; do
     edit 3 "--seed: '$value'.*-1 to 18446744073709551615" "--seed '$value'" --seed "$value"

@@ -133,6 +133,29 @@ for command in edit model "model info" "model verify" "model plan" "model synth"
     works "help for $command" $command --help
 done
 
+# ---- step caches ----
+cached="-i $work/r1.png --ref-size 48x48 --size 64x48 --steps 5 --seed 5 --no-metadata"
+# shellcheck disable=SC2086
+edit "without a cache" $cached -o "$out/whole.png"
+for kind in first-block teacache; do
+    # shellcheck disable=SC2086
+    edit "$kind=0" $cached --cache $kind=0 -o "$out/$kind-0.png"
+    check "$kind=0 computes every step" same "$out/whole.png" "$out/$kind-0.png"
+    # shellcheck disable=SC2086
+    edit "$kind=10" $cached --cache $kind=10 -t 1 -o "$out/$kind-1.png"
+    check "$kind=10 reuses some" differ "$out/whole.png" "$out/$kind-1.png"
+    # shellcheck disable=SC2086
+    edit "$kind=10 with two threads" $cached --cache $kind=10 -t 2 -o "$out/$kind-2.png"
+    check "has the bytes of one thread" same "$out/$kind-1.png" "$out/$kind-2.png"
+    # shellcheck disable=SC2086
+    "$kontext" edit -m "$model" -p "a red house" $cached --cache $kind=10 --json -o "$out/j.png" >"$work/stdout" 2>"$work/stderr"
+    check "$kind: --json tells it" "$json_check" "$work/stdout" cache.name=$kind cache.threshold=10.0 cache.steps_reused=3 \
+        cache.steps=5
+done
+# shellcheck disable=SC2086
+KONTEXT_CACHE=first-block=10 "$kontext" edit -m "$model" -p "a red house" $cached -o "$out/e.png" >"$work/stdout" 2>"$work/stderr"
+check "words tell it, and KONTEXT_CACHE is heard" grep -q ', 3 of 5 steps from the cache$' "$work/stdout"
+
 # ---- the same bytes ----
 repeat="-i $work/r1.png --ref-size 48x48 --size 64x48 --steps 3 --seed 5"
 # shellcheck disable=SC2086

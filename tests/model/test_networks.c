@@ -271,11 +271,29 @@ static void a_picture_of_broken_cells_is_refused(void **state)
 
 /* ---- The transformer ----------------------------------------------------------------------------------- */
 
+/* Decides as the test says; what it was told. */
+typedef struct test_cache {
+    kx_mmdit_cache cache;
+    bool answer;
+    int asked;
+    double changes[8];
+    int reused;
+} test_cache;
+
+static bool answer(void *user, double change)
+{
+    test_cache *t = user;
+    assert_true(t->asked < 8);
+    t->changes[t->asked++] = change;
+    return t->answer;
+}
+
 typedef struct mmdit_case {
     kx_mmdit *model;
     kx_mmdit_inputs inputs;
     kx_tensor target;
     kx_tensor velocity; /* (steps x L, channels) */
+    test_cache *cache;  /* NULL: none */
 } mmdit_case;
 
 static void run_mmdit(kx_ops *ops, void *user)
@@ -284,9 +302,11 @@ static void run_mmdit(kx_ops *ops, void *user)
     kx_scratch_mark mark = kx_ops_mark(ops);
     kx_mmdit_run run;
     kx_mmdit_begin(c->model, ops, &c->inputs, &run);
+    if (c->cache != NULL) kx_mmdit_take_cache(c->model, ops, &run, &c->cache->cache);
     for (int64_t k = 0; k < c->inputs.steps; k++) {
         kx_tensor velocity = kx_tensor_rows(&c->velocity, k * c->target.rows, c->target.rows);
         kx_mmdit_step(c->model, ops, &run, k, &c->target, &velocity);
+        if (!ops->dry && c->cache != NULL) c->cache->reused += c->cache->cache.reused;
     }
     kx_ops_release(ops, mark);
 }
@@ -375,6 +395,49 @@ static void many_steps_need_bounded_modulation(void **state)
     free(velocity), free(c.target.data), free(c.inputs.context.data), free(c.inputs.pooled.data);
 }
 
+/* Steps at equal times are equal steps: nothing has changed, and a reused one ends as a whole one. At another
+ * time there is a change, and what is reused is no longer the same. */
+static void a_reused_step_is_the_last_whole_one(void **state)
+{
+    (void)state;
+    enum { STEPS = 4 };
+    test_weights weights = {0};
+    mmdit_case c = {0};
+    load_mmdit(&weights, &c);
+    c.target = tensor_of(&weights, "target");
+    float times[STEPS] = {0.5f, 0.5f, 0.5f, 0.2f}, positions[3 * 11] = {0};
+    c.inputs = (kx_mmdit_inputs){.context = tensor_of(&weights, "context"),
+                                 .pooled = tensor_of(&weights, "pooled"),
+                                 .target_tokens = c.target.rows,
+                                 .positions = positions,
+                                 .steps = STEPS,
+                                 .times = times,
+                                 .guidance = 1};
+    size_t size = (size_t)(c.target.rows * c.target.cols);
+    float *whole = calloc(STEPS * size, sizeof *whole), *kept = calloc(STEPS * size, sizeof *kept);
+    c.velocity = kx_tensor_of(whole, STEPS * c.target.rows, c.target.cols);
+    test_run(run_mmdit, &c, 1, NULL);
+    c.velocity.data = kept;
+    for (int probe = 0; probe < 2; probe++)
+        for (int reuses = 0; reuses < 2; reuses++) {
+            test_cache t = {.cache = {.probe = (kx_mmdit_probe)probe, .reuse = answer}, .answer = reuses};
+            t.cache.user = &t;
+            c.cache = &t;
+            test_run(run_mmdit, &c, 2, NULL);
+            assert_int_equal(t.asked, STEPS - 1);
+            assert_int_equal(t.reused, reuses ? STEPS - 1 : 0);
+            assert_true(t.changes[0] == 0 && t.changes[1] == 0 && t.changes[2] > 1e-4);
+            if (!reuses) assert_memory_equal(whole, kept, STEPS * size * sizeof *kept);
+            test_expect("equal steps", kept, whole, 3 * size, 1e-5);
+            if (!reuses) continue;
+            test_difference last = test_compare_f32(kept + 3 * size, whole + 3 * size, size);
+            assert_true(last.relative_l2 > 1e-4);
+        }
+    kx_mmdit_free(c.model);
+    test_weights_free(&weights);
+    free(whole), free(kept), free(c.target.data), free(c.inputs.context.data), free(c.inputs.pooled.data);
+}
+
 static void a_run_stops_wherever_it_is_cancelled(void **state)
 {
     (void)state;
@@ -440,6 +503,7 @@ int main(void)
         cmocka_unit_test(a_picture_of_broken_cells_is_refused),
         cmocka_unit_test(the_transformer_predicts_velocities),
         cmocka_unit_test(many_steps_need_bounded_modulation),
+        cmocka_unit_test(a_reused_step_is_the_last_whole_one),
         cmocka_unit_test(a_run_stops_wherever_it_is_cancelled),
         cmocka_unit_test(a_missing_or_misshapen_parameter_is_named),
     };

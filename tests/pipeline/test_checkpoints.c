@@ -202,6 +202,10 @@ static void other_stream(kx_edit_request *r)
 {
     r->noise_stream = KX_NOISE_TORCH_BF16;
 }
+static void other_cache(kx_edit_request *r)
+{
+    r->cache = KX_CACHE_TEACACHE;
+}
 static void other_pixels(kx_edit_request *r)
 {
     r->references[0].picture = &other;
@@ -236,6 +240,7 @@ static const other_edit other_edits[] = {
     {"another crop", other_crop, KX_ERR_INPUT, "is of another edit"},
     {"another count", other_count, KX_ERR_INPUT, "is of another edit"},
     {"another noise stream", other_stream, KX_ERR_INPUT, "is of another edit"},
+    {"a step cache", other_cache, KX_ERR_INPUT, "is of another edit"},
     {"one other pixel", other_pixels, KX_ERR_INPUT, "is of another edit"},
     {"no reference", no_reference, KX_ERR_INPUT, "is of another edit"},
     {"two references", two_references, KX_ERR_INPUT, "is of another edit"},
@@ -339,7 +344,7 @@ static void a_damaged_checkpoint_is_refused(void **state)
         test_refused("another length", &err, status, KX_ERR_INPUT, "the checkpoint is");
         free(cut);
     }
-    for (size_t at = 0; at < bytes; at += at < 112 ? 1 : 97) {
+    for (size_t at = 0; at < bytes; at += at < 120 ? 1 : 97) {
         uint8_t *damaged = malloc(bytes);
         assert_non_null(damaged);
         memcpy(damaged, good, bytes);

@@ -106,13 +106,14 @@ static void assemble(const kx_mmdit *model, kx_ops *ops, const kx_mmdit_run *run
     if (run->references > 0) kx_op_copy(ops, &run->reference_tokens, &references);
 }
 
+/* Double blocks first_block to end - 1. */
 static void run_doubles(const kx_mmdit *model, kx_ops *ops, const kx_mmdit_rows *rows,
-                        const float *modulation, kx_tensor *x)
+                        const float *modulation, int first_block, int end, kx_tensor *x)
 {
     const kx_mmdit_config *config = &model->config;
     kx_tensor text = kx_tensor_rows(x, 0, rows->text);
     kx_tensor image = kx_tensor_rows(x, rows->text, rows->target + rows->references);
-    for (int i = 0; i < config->double_blocks; i++) {
+    for (int i = first_block; i < end; i++) {
         int64_t first = kx_mmdit_modulation_of_double(config, i);
         kx_ops_enter(ops, "double", i);
         kx_mmdit_run_double(config, ops, &model->doubles[i], rows, vectors_at(modulation, first),
@@ -152,6 +153,21 @@ static void finish(const kx_mmdit *model, kx_ops *ops, const kx_mmdit_rows *rows
     kx_ops_release(ops, mark);
 }
 
+/* All blocks, or what the cache leaves of them: afterwards the target's rows of x are up to date. */
+static void run_blocks(const kx_mmdit *model, kx_ops *ops, kx_mmdit_cache *cache, const kx_mmdit_rows *rows,
+                       const float *modulation, const kx_tensor *tokens, kx_tensor *x)
+{
+    int doubles = model->config.double_blocks, probed = doubles > 0 ? 1 : 0;
+    kx_tensor target = kx_tensor_rows(x, rows->text, rows->target);
+    if (cache != NULL) cache->reused = false;
+    if (kx_mmdit_reuse_before_blocks(model, ops, cache, modulation, &target)) return;
+    run_doubles(model, ops, rows, modulation, 0, probed, x);
+    if (kx_mmdit_reuse_after_block(model, ops, cache, tokens, &target)) return;
+    run_doubles(model, ops, rows, modulation, probed, doubles, x);
+    run_singles(model, ops, rows, modulation, x);
+    kx_mmdit_keep_residual(ops, cache, &target);
+}
+
 void kx_mmdit_step(const kx_mmdit *model, kx_ops *ops, kx_mmdit_run *run, int64_t k, const kx_tensor *target,
                    kx_tensor *velocity)
 {
@@ -161,8 +177,7 @@ void kx_mmdit_step(const kx_mmdit *model, kx_ops *ops, kx_mmdit_run *run, int64_
     kx_tensor x = kx_ops_take(ops, "transformer: sequence", run->text + run->target + run->references,
                               model->config.hidden);
     assemble(model, ops, run, target, &x);
-    run_doubles(model, ops, &rows, modulation, &x);
-    run_singles(model, ops, &rows, modulation, &x);
+    run_blocks(model, ops, run->cache, &rows, modulation, target, &x);
     finish(model, ops, &rows, modulation, &x, velocity);
     kx_ops_release(ops, mark);
 }

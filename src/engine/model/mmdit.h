@@ -65,6 +65,28 @@ typedef struct kx_mmdit_inputs {
     float guidance;
 } kx_mmdit_inputs;
 
+/* ---- Step cache: steps that are answered from the last whole one ---- */
+
+/* What is compared between steps, over the target's rows: */
+typedef enum kx_mmdit_probe {
+    KX_MMDIT_PROBE_FIRST_BLOCK, /* what the first double block adds; with that of the last whole step */
+    KX_MMDIT_PROBE_INPUT, /* the modulated input of the first double block; with that of the last step */
+} kx_mmdit_probe;
+
+/* The caller fills the upper part and says `last`; see kx_mmdit_take_cache. A step that is reused adds to the
+ * target's rows what the blocks that it leaves out added in the last whole step, and runs the final layer. */
+typedef struct kx_mmdit_cache {
+    kx_mmdit_probe probe;
+    /* change = mean |now - earlier| / mean |earlier|. True: reuse the last whole step. */
+    bool (*reuse)(void *user, double change);
+    void *user;
+    bool last;          /* no step follows: it is computed whole, and nothing is kept of it */
+    bool reused;        /* what became of the step just done */
+    bool filled;        /* false: nothing is kept yet. Set it to false where a new picture begins */
+    kx_tensor earlier;  /* (L, hidden), compared with */
+    kx_tensor residual; /* (L, hidden), of the blocks that a reused step leaves out */
+} kx_mmdit_cache;
+
 /* What is constant over a run. Its tensors lie in the scratch of begin's ops. */
 typedef struct kx_mmdit_run {
     int64_t text, target, references; /* rows */
@@ -75,11 +97,15 @@ typedef struct kx_mmdit_run {
     kx_tensor conditioning;     /* (steps, hidden): silu(vec) */
     kx_tensor modulation;       /* (min(steps, WINDOW), all modulation outputs) */
     int64_t window;             /* the first step that `modulation` holds; -1: none yet */
+    kx_mmdit_cache *cache;      /* NULL: every step is computed */
 } kx_mmdit_run;
 
 /* Takes the buffers of the run from the scratch; the caller's mark gives them back. Trace: mmdit.vec (steps,
  * hidden). */
 void kx_mmdit_begin(const kx_mmdit *model, kx_ops *ops, const kx_mmdit_inputs *inputs, kx_mmdit_run *run);
+
+/* Between begin and the first step: takes the cache's buffers from the scratch, and uses it in every step. */
+void kx_mmdit_take_cache(const kx_mmdit *model, kx_ops *ops, kx_mmdit_run *run, kx_mmdit_cache *cache);
 
 /* target (L, in_channels) at the time of step k -> velocity (L, out_channels).
  * Traces: block.double.K.txt (T,h), block.double.K.img (L+R,h), block.single.K (S,h) - for the last single

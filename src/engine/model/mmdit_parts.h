@@ -74,3 +74,13 @@ void kx_mmdit_run_double(const kx_mmdit_config *config, kx_ops *ops, const kx_mm
  * date. */
 void kx_mmdit_run_single(const kx_mmdit_config *config, kx_ops *ops, const kx_mmdit_single *block,
                          const kx_mmdit_rows *rows, const float *modulation, bool target_only, kx_tensor *x);
+
+/* Step cache; cache may be NULL. Each looks at its own probe alone. True: x (L,h), the target's rows, is what
+ * the last block would leave, and the step is done but for the final layer. tokens (L,in): what x was made
+ * from. */
+bool kx_mmdit_reuse_before_blocks(const kx_mmdit *model, kx_ops *ops, kx_mmdit_cache *cache,
+                                  const float *modulation, kx_tensor *x);
+bool kx_mmdit_reuse_after_block(const kx_mmdit *model, kx_ops *ops, kx_mmdit_cache *cache,
+                                const kx_tensor *tokens, kx_tensor *x);
+/* x (L,h): the target's rows behind the last block of a whole step. */
+void kx_mmdit_keep_residual(kx_ops *ops, kx_mmdit_cache *cache, const kx_tensor *x);

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { FORMAT = 1, SAMPLE_BYTES = 64 };
+enum { FORMAT = 2, SAMPLE_BYTES = 64 };
 static const char magic[8] = "KXCKPT\r\n";
 
 typedef struct header {
@@ -14,12 +14,13 @@ typedef struct header {
     char version[16], kernels[16];
     uint64_t model, edit, seed;
     uint32_t num_images, steps;
-    uint32_t image, step; /* the place: image num_images means that all are done */
+    uint32_t image, step;  /* the place: image num_images means that all are done */
+    uint64_t steps_reused; /* until there */
     uint64_t num_states;
     uint64_t states_hash;
     uint64_t header_hash; /* of all above */
 } header;
-_Static_assert(sizeof(header) == 112, "the layout has no gaps");
+_Static_assert(sizeof(header) == 120, "the layout has no gaps");
 
 size_t kx_checkpoint_bytes(size_t states)
 {
@@ -121,6 +122,9 @@ static uint64_t hash_edit(const kx_job *job)
     hash = kx_hash64_add(hash, &geometry->final, sizeof geometry->final);
     hash = hash_streams(hash, job);
     hash = add_number(hash, job->guidance);
+    hash = add_number(hash, job->request->cache);
+    hash =
+        add_number(hash, kx_step_cache_start(job->request->cache, job->request->cache_threshold).threshold);
     hash = kx_hash64_add(hash, job->sigmas, ((size_t)job->steps + 1) * sizeof *job->sigmas);
     return kx_hash64_add(hash, job->states.data, num_states(job) * sizeof(float));
 }
@@ -192,8 +196,10 @@ kx_status kx_checkpoint_resume(kx_job *job, kx_error *err)
     if (job->request->resume == NULL) return KX_OK;
     header h = read_header(job->request);
     KX_FAIL_IF(h.model != job->model_hash, err, KX_ERR_INPUT, "the checkpoint is of another model");
-    KX_FAIL_IF(h.edit != job->edit_hash || h.num_states != num_states(job), err, KX_ERR_INPUT,
-               "the checkpoint is of another edit: prompt, pictures, sizes, steps, guidance or seed differ");
+    KX_FAIL_IF(
+        h.edit != job->edit_hash || h.num_states != num_states(job), err, KX_ERR_INPUT,
+        "the checkpoint is of another edit: prompt, pictures, sizes, steps, guidance, step cache or seed "
+        "differ");
     memcpy(job->states.data, states_in(job->request), num_states(job) * sizeof(float));
     const float *states = kx_tensor_f32(&job->states);
     KX_FAIL_IF(h.image > h.num_images || h.step >= h.steps, err, KX_ERR_INPUT,
@@ -204,11 +210,31 @@ kx_status kx_checkpoint_resume(kx_job *job, kx_error *err)
                    "the checkpoint is damaged: latent %zu is not a finite number", i);
     job->first_image = h.image;
     job->first_step = (int)h.step;
+    job->steps_reused = h.steps_reused;
 out:
     return status;
 }
 
 /* ---- Telling ---- */
+
+/* The states behind the header, and the place that they stand for. With a step cache that is the start of the
+ * last whole step: doing it again fills the cache, so the cache itself need not be stored. */
+static void write_states(const kx_job *job, header *h, uint64_t steps_done)
+{
+    uint8_t *states = job->checkpoint + sizeof *h;
+    size_t bytes = num_states(job) * sizeof(float);
+    h->image = (uint32_t)(steps_done / (uint64_t)job->steps);
+    h->step = (uint32_t)(steps_done % (uint64_t)job->steps);
+    h->steps_reused = job->steps_reused;
+    memcpy(states, job->states.data, bytes);
+    if (job->whole_state.data != NULL && h->step > 0) {
+        size_t one = (size_t)(job->whole_state.rows * job->whole_state.cols) * sizeof(float);
+        memcpy(states + h->image * one, job->whole_state.data, one);
+        h->step = (uint32_t)job->whole_step;
+        h->steps_reused = job->whole_reused;
+    }
+    h->states_hash = kx_hash64_add(KX_HASH64_START, states, bytes);
+}
 
 void kx_checkpoint_tell(kx_job *job, unsigned image, int steps_done)
 {
@@ -217,7 +243,6 @@ void kx_checkpoint_tell(kx_job *job, unsigned image, int steps_done)
     uint64_t steps = (uint64_t)job->steps, done = image * steps + (uint64_t)steps_done;
     bool is_last = done == request->num_images * steps;
     if (!is_last && done % (uint64_t)request->checkpoint_steps != 0) return;
-    size_t bytes = num_states(job) * sizeof(float);
     header h = {
         .format = FORMAT,
         .header_bytes = sizeof h,
@@ -227,15 +252,12 @@ void kx_checkpoint_tell(kx_job *job, unsigned image, int steps_done)
         .seed = job->seed,
         .num_images = request->num_images,
         .steps = (uint32_t)job->steps,
-        .image = (uint32_t)(done / steps),
-        .step = (uint32_t)(done % steps),
         .num_states = num_states(job),
-        .states_hash = kx_hash64_add(KX_HASH64_START, job->states.data, bytes),
     };
     memcpy(h.magic, magic, sizeof magic);
     memcpy(h.kernels, job->model->kernels->name, strnlen(job->model->kernels->name, sizeof h.kernels));
+    write_states(job, &h, done);
     h.header_hash = hash_of_header(&h);
     memcpy(job->checkpoint, &h, sizeof h);
-    memcpy(job->checkpoint + sizeof h, job->states.data, bytes);
     job->callbacks.checkpoint(job->callbacks.user, job->checkpoint, kx_checkpoint_bytes(num_states(job)));
 }

@@ -102,6 +102,8 @@ static kx_status make_result(kx_job *job, kx_error *err)
     memcpy(result->references, geometry->references, sizeof result->references);
     result->steps = job->steps;
     result->guidance = job->guidance;
+    result->cache = job->request->cache;
+    result->cache_threshold = kx_step_cache_start(result->cache, job->request->cache_threshold).threshold;
 out:
     return status;
 }
@@ -194,6 +196,7 @@ static kx_status run_stages(kx_job *job, kx_error *err)
     unsigned images = job->request->num_images;
     KX_TRY(prepare_steps(job, err));
     if (job->first_image < images) KX_TRY(run_steps(job, err));
+    job->result->steps_reused = job->steps_reused;
     KX_TRY(run_stage(job, "decode", kx_job_decode, images, &job->result->seconds.decode, err));
     KX_TRY(kx_dump_commit(job->dump, err));
 out:

@@ -31,6 +31,10 @@ void kx_job_take_kept(kx_job *job)
     job->states =
         kx_tensor_of(take(job, "latents", (size_t)(images * target) * KX_TOKEN_FEATURES, sizeof(float)),
                      images * target, KX_TOKEN_FEATURES);
+    if (job->request->checkpoint_steps > 0 && job->request->cache != KX_CACHE_OFF)
+        job->whole_state = kx_tensor_of(
+            take(job, "latents of the last whole step", (size_t)target * KX_TOKEN_FEATURES, sizeof(float)),
+            target, KX_TOKEN_FEATURES);
     if (job->request->checkpoint_steps > 0)
         job->checkpoint =
             take(job, "checkpoint", kx_checkpoint_bytes((size_t)(images * target) * KX_TOKEN_FEATURES), 1);
@@ -77,6 +81,7 @@ void kx_job_progress(kx_job *job, uint64_t done, uint64_t total, unsigned image)
         .image = image,
         .num_images = job->request->num_images,
         .seconds = kx_job_stage_seconds(job),
+        .reused = job->image_reused,
     };
     job->callbacks.progress(job->callbacks.user, &progress);
 }

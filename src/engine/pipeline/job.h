@@ -6,6 +6,7 @@
 
 #include "engine/pipeline/dump.h"
 #include "engine/pipeline/model.h"
+#include "engine/sampler/step_cache.h"
 
 #include <time.h>
 
@@ -32,6 +33,14 @@ typedef struct kx_job {
     kx_tensor ids;              /* (T + L + R, 3) */
     float *sigmas;              /* steps + 1 */
     kx_tensor states;           /* (n L, 64): the latents of every image of this call */
+
+    kx_step_cache cache; /* of the picture in work */
+    kx_tensor
+        whole_state; /* (L, 64): what its last whole step started from; empty without cache or checkpoint */
+    int whole_step;  /* that step, and steps_reused before it */
+    uint64_t whole_reused;
+    uint64_t steps_reused; /* of all images */
+    uint64_t image_reused; /* of the picture in work, in this call */
 
     uint8_t *checkpoint;            /* room for one; NULL when none is asked for */
     uint64_t model_hash, edit_hash; /* which edit this is, for checkpoints */

@@ -13,6 +13,7 @@ kx_edit_request kx_edit_request_default(void)
 {
     return (kx_edit_request){
         .guidance = -1.0,
+        .cache_threshold = -1.0,
         .num_images = 1,
     };
 }
@@ -56,6 +57,18 @@ out:
     return status;
 }
 
+static kx_status check_cache(const kx_edit_request *request, kx_error *err)
+{
+    kx_status status = KX_OK;
+    KX_FAIL_IF((unsigned)request->cache > KX_CACHE_TEACACHE, err, KX_ERR_INPUT, "unknown step cache %d",
+               (int)request->cache);
+    KX_FAIL_IF(!isfinite(request->cache_threshold) || request->cache_threshold > KX_LIMIT_CACHE_MAX, err,
+               KX_ERR_INPUT, "the threshold of the step cache is %g, it must be 0 to %g",
+               request->cache_threshold, KX_LIMIT_CACHE_MAX);
+out:
+    return status;
+}
+
 kx_status kx_request_check(const kx_edit_request *request, bool prompt_needed, kx_error *err)
 {
     kx_status status = KX_OK;
@@ -67,6 +80,7 @@ kx_status kx_request_check(const kx_edit_request *request, bool prompt_needed, k
                "the guidance is %g, it must be 0 to %g", request->guidance, KX_LIMIT_GUIDANCE_MAX);
     KX_FAIL_IF(request->num_images < 1 || request->num_images > KX_LIMIT_IMAGES_MAX, err, KX_ERR_INPUT,
                "%u images are asked for, 1 to %d are possible", request->num_images, KX_LIMIT_IMAGES_MAX);
+    KX_TRY(check_cache(request, err));
     KX_FAIL_IF((unsigned)request->noise_stream > KX_NOISE_TORCH_BF16_OLD, err, KX_ERR_INPUT,
                "unknown noise stream %d", (int)request->noise_stream);
     KX_FAIL_IF(request->num_images > 1 && (request->dump_file != NULL || request->noise_file != NULL), err,

@@ -111,6 +111,12 @@ void kx_op_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor
 void kx_op_embed(kx_ops *ops, const kx_weight *table, const int32_t *ids, kx_tensor *y);
 /* y += x.  Same shapes. */
 void kx_op_add(kx_ops *ops, const kx_tensor *x, kx_tensor *y);
+/* y = x - y.  Same shapes. */
+void kx_op_subtract_from(kx_ops *ops, const kx_tensor *x, kx_tensor *y);
+/* How far `now` is from `earlier`, all (T,N): sums[0] += sum |now - base - earlier|, sums[1] += sum |earlier|, in
+ * double. base NULL is 0. */
+void kx_op_sum_change(kx_ops *ops, const kx_tensor *now, const kx_tensor *base, const kx_tensor *earlier,
+                      double sums[2]);
 /* y = silu(x). y may be x. */
 void kx_op_silu(kx_ops *ops, const kx_tensor *x, kx_tensor *y);
 /* y = x. Same shapes, any strides. */

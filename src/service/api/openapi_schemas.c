@@ -49,6 +49,7 @@ static const struct {
     {"Prediction", "references", "object[]", "How each reference was cropped, scaled and placed"},
     {"Prediction", "stage_timings", "object", "Seconds of each stage"},
     {"Prediction", "tokens", "object", "Of the prompt, and how many were cut off"},
+    {"Prediction", "cache", "object", "The step cache, its threshold, and how many steps it answered"},
     {"Prediction", "memory", "object", "Bytes planned and seen"},
     {"Prediction", "precision", "string", ""},
     {"Prediction", "kernel_set", "string", ""},

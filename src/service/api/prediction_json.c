@@ -119,7 +119,7 @@ static json_t *seeds_json(const view *v)
 static void put_details(view *v, const json_t *details)
 {
     static const char *const names[] = {"seeds",     "sizes",      "references", "stage_timings", "tokens",
-                                        "precision", "kernel_set", "resumed",    "memory"};
+                                        "precision", "kernel_set", "resumed",    "memory",        "cache"};
     put(v, "seeds", seeds_json(v));
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         json_t *value = json_object_get(details, names[i]);

@@ -40,6 +40,7 @@ typedef struct kx_settings {
     unsigned max_queued;         /* 10000. Jobs waiting in all; more are refused with 503 */
     uint64_t job_deadline_s;     /* 6 hours. A job that runs longer ends as "timeout" */
     unsigned job_attempts;       /* 3. Of a job that meets a transient fault */
+    const char *cache;           /* none: off. The step cache of every edit, as kx_cache_parse reads it */
     unsigned checkpoint_steps;   /* 4. A checkpoint each so many steps */
     unsigned preview_steps;      /* 4. A preview picture each so many steps; 0: none */
     uint64_t upload_quota_bytes; /* 10 GiB. Stored uploads of one key */

@@ -43,13 +43,15 @@ static kx_status encode(const kx_job_run *run, const kx_result_image *image, uin
 {
     const kx_result *result = run->result;
     kx_model_facts facts;
-    char seed[32], steps[16], guidance[32], size[32], references[16];
+    char seed[32], steps[16], guidance[32], size[32], references[16], cache[48] = "";
     kx_model_host_facts(run->queue->host, &facts);
     snprintf(seed, sizeof seed, "%" PRIu64, image->seed);
     snprintf(steps, sizeof steps, "%d", result->steps);
     snprintf(guidance, sizeof guidance, "%g", result->guidance);
     snprintf(size, sizeof size, "%dx%d", image->picture.width_px, image->picture.height_px);
     snprintf(references, sizeof references, "%zu", result->num_references);
+    bool caches = result->cache != KX_CACHE_OFF;
+    if (caches) snprintf(cache, sizeof cache, "%s=%g", kx_cache_name(result->cache), result->cache_threshold);
     const kx_text_entry metadata[] = {
         {"prompt", run->request.prompt},
         {"seed", seed},
@@ -59,11 +61,12 @@ static kx_status encode(const kx_job_run *run, const kx_result_image *image, uin
         {"references", references},
         {"model", facts.name},
         {"Software", "kontext " KX_VERSION},
+        {"cache", cache}, /* the last: left out where there is none */
     };
     kx_save_options options = {.format = run->request.format,
                                .quality = run->request.quality,
                                .metadata = metadata,
-                               .num_metadata = sizeof metadata / sizeof metadata[0]};
+                               .num_metadata = sizeof metadata / sizeof metadata[0] - !caches};
     if (options.format == KX_FORMAT_AUTO) options.format = KX_FORMAT_JPEG;
     return kx_picture_encode(&image->picture, &options, data, bytes, err);
 }
@@ -119,6 +122,12 @@ static json_t *json_of_timings(const kx_timings *t, double store_seconds)
                      t->total + store_seconds);
 }
 
+static json_t *json_of_cache(const kx_result *result)
+{
+    return json_pack("{s:s, s:f, s:I}", "name", kx_cache_name(result->cache), "threshold",
+                     result->cache_threshold, "steps_reused", (json_int_t)result->steps_reused);
+}
+
 static json_t *json_of_details(const kx_job_run *run, double store_seconds)
 {
     const kx_result *result = run->result;
@@ -130,14 +139,14 @@ static json_t *json_of_details(const kx_job_run *run, double store_seconds)
     for (size_t i = 0; i < result->num_references; i++)
         json_array_append_new(references, json_of_mapping(&result->references[i]));
     return json_pack(
-        "{s:o, s:o, s:o, s:o, s:i, s:f, s:s, s:s, s:b, s:{s:i, s:i, s:i, s:i}, s:{s:I, s:I}, s:O}", "seeds",
-        seeds, "sizes", json_of_sizes(result), "references", references, "stage_timings",
+        "{s:o, s:o, s:o, s:o, s:i, s:f, s:o, s:s, s:s, s:b, s:{s:i, s:i, s:i, s:i}, s:{s:I, s:I}, s:O}",
+        "seeds", seeds, "sizes", json_of_sizes(result), "references", references, "stage_timings",
         json_of_timings(&result->seconds, store_seconds), "steps", result->steps, "guidance",
-        result->guidance, "precision", facts.precision, "kernel_set", facts.kernel_set, "resumed",
-        (int)run->is_resumed, "tokens", "clip", (int)result->clip_tokens, "clip_cut",
-        (int)result->clip_tokens_cut, "t5", (int)result->t5_tokens, "t5_cut", (int)result->t5_tokens_cut,
-        "memory", "plan_bytes", (json_int_t)result->plan_bytes, "peak_anonymous_bytes",
-        (json_int_t)result->peak_anonymous_bytes, "warnings", run->warnings);
+        result->guidance, "cache", json_of_cache(result), "precision", facts.precision, "kernel_set",
+        facts.kernel_set, "resumed", (int)run->is_resumed, "tokens", "clip", (int)result->clip_tokens,
+        "clip_cut", (int)result->clip_tokens_cut, "t5", (int)result->t5_tokens, "t5_cut",
+        (int)result->t5_tokens_cut, "memory", "plan_bytes", (json_int_t)result->plan_bytes,
+        "peak_anonymous_bytes", (json_int_t)result->peak_anonymous_bytes, "warnings", run->warnings);
 }
 
 /* ---- Ends ---- */

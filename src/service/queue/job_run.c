@@ -42,6 +42,9 @@ static kx_edit_request fill_request(const kx_job_run *run)
     request.seed_is_random = 0;
     request.seed = wanted->seed;
     request.num_images = wanted->num_images;
+    kx_error ignored = {0}; /* the settings were checked when they were read */
+    if (settings->cache != NULL)
+        kx_cache_parse(settings->cache, &request.cache, &request.cache_threshold, &ignored);
     request.preview_steps = (int)settings->preview_steps;
     /* Told of each step, so that a stop loses no whole step; stored each checkpoint_steps. */
     request.checkpoint_steps = settings->checkpoint_steps > 0;

@@ -37,6 +37,7 @@ typedef struct kx_queue_parts { /* borrowed; they outlive the queue */
  *                   "index"}]
  *   "stage_timings": seconds: {"load", "text", "encode", "denoise", "decode", "store", "total"}
  *   "steps", "guidance", "precision", "kernel_set", "resumed" (whether a checkpoint was gone on from)
+ *   "cache": {"name", "threshold", "steps_reused"}
  *   "tokens": {"clip", "clip_cut", "t5", "t5_cut"}
  *   "memory": {"plan_bytes", "peak_anonymous_bytes"}
  *   "warnings": ["..."], of the engine
