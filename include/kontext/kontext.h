@@ -138,7 +138,15 @@ KX_API void kx_free(void *memory);
 
 typedef struct kx_model kx_model;
 
-typedef enum kx_precision { KX_PRECISION_AUTO = 0, KX_PRECISION_F32 } kx_precision;
+/* How products and attention are computed. F32 is the definition. INT8: weights and activations of 8 bits with scales
+ * for each group of 512 values, exact integer sums. BF16: both rounded to bfloat16, sums in f32. AUTO: what a packed
+ * model was packed for, else F32. */
+typedef enum kx_precision {
+    KX_PRECISION_AUTO = 0,
+    KX_PRECISION_F32,
+    KX_PRECISION_BF16,
+    KX_PRECISION_INT8,
+} kx_precision;
 
 typedef struct kx_model_options {
     const char *path;       /* a model folder */

@@ -111,7 +111,8 @@ static void run_linear(kx_ops *ops, const bench_case *what, kx_bench_row *row)
     bench_operands o = {.x = take_random(ops, "x", what->T, what->K),
                         .y = take_random(ops, "y", what->T, what->N)};
     kx_tensor bias = take_random(ops, "bias", 1, what->N), gate = take_random(ops, "gate", 1, what->N);
-    o.linear = (kx_linear){take_weight(ops, what->N, what->K, what->dtype), kx_tensor_f32(&bias)};
+    o.linear =
+        (kx_linear){.weight = take_weight(ops, what->N, what->K, what->dtype), .bias = kx_tensor_f32(&bias)};
     o.gate = kx_tensor_f32(&gate);
     time_rounds(ops, what, call_linear, &o, row);
 }

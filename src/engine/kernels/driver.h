@@ -77,3 +77,10 @@ static inline int64_t kx_panel_width(const kx_kernels *kernels, int64_t first, i
 {
     return kx_min(kernels->tile_cols, kx_round_up(cols - first, kernels->lanes));
 }
+
+/* Row `row` of x (cols), f32, into columns first.. of the operand y; first begins a group. */
+void kx_driver_store_operand(const kx_kernels *kernels, const float *x, int64_t cols, const kx_tensor *y,
+                             int64_t row, int64_t first);
+/* The product of an operand with a packed matrix; see kx_op_linear. */
+void kx_driver_packed_linear(kx_ops *ops, const kx_tensor *x, const kx_linear *linear, kx_epilogue epilogue,
+                             const float *gate, kx_tensor *y);

@@ -17,7 +17,8 @@ kx_status kx_kernels_choose(const char *limit, const kx_kernels **kernels, kx_er
     const kx_kernel_set *chosen = NULL;
     for (size_t i = 0; i < kx_kernel_set_count; i++) {
         const kx_kernel_set *set = &kx_kernel_sets[i];
-        if (automatic ? set->supported() : strcmp(set->kernels->name, limit) == 0) chosen = set;
+        if (automatic ? set->supported() && set->preferred() : strcmp(set->kernels->name, limit) == 0)
+            chosen = set;
     }
     if (chosen == NULL) {
         char names[128];

@@ -10,8 +10,8 @@
  * deterministic: an element of the result depends on its own operands only, never on its place in a block; so
  * the drivers (ops_*.c) are free to cut the work as the number of threads suggests.
  *
- * Later precisions (bf16, int8) add their own entries beside those of f32; a set that lacks one leaves it
- * NULL.
+ * Sets of one family share their f32 entries, so f32 results are the same bytes on avx512, avx512vnni and
+ * avx512bf16; int8 sums are the same on every set.
  */
 #pragma once
 
@@ -25,6 +25,11 @@ enum {
     KX_WINOGRAD_POINTS = 8,    /* a tile has 8 x 8 inputs */
     KX_WINOGRAD_OUTPUTS = 6,   /* and 6 x 6 outputs of a 3 x 3 convolution */
 };
+
+/* The most that one call of a packed tile takes. */
+typedef struct kx_tile_limit {
+    int64_t rows, blocks;
+} kx_tile_limit;
 
 typedef struct kx_kernels {
     const char *name;
@@ -49,6 +54,26 @@ typedef struct kx_kernels {
     void (*widen)(kx_dtype dtype, const void *x, int64_t count, float scale, float *y);
     /* w (n), x (rows, n), rows <= KX_DOT_ROWS_MAX -> y[r] += w . x[r]. */
     void (*dots)(int64_t rows, int64_t n, const float *w, const float *x, int64_t x_stride, float *y);
+
+    /* ---- Packed products (layouts: tensor/packed.h)
+     * -------------------------------------------------------- One group of a sum: `planes` planes (at most
+     * KX_GROUP_PLANES) of some rows of activations, planes a_plane bytes apart, against some blocks of 16
+     * columns of y, b_block bytes apart -> c (rows, 16 blocks): c = r, or c += r. */
+    kx_tile_limit tile_i8_limit, tile_bf16_limit;
+    /* r = a_scale[row] * b_scale[column] * (float)(sum of a b + b_sum[column]); the sum is exact. */
+    void (*tile_i8)(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
+                    const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
+                    const int32_t *b_sum, bool add, float *c, int64_t c_stride);
+    /* r = the sum of a b in f32. */
+    void (*tile_bf16)(int64_t rows, int64_t blocks, int64_t planes, const uint16_t *a, int64_t a_plane,
+                      const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
+    /* x (n), n <= 512: one row's group -> y: its planes, y_plane bytes apart, filled up with zeros (128).
+     * *scale = max |x| / 127, y = round(127 x / max |x|) + 128, to even; all 128 when x is zero.
+     * A NaN or infinity among x gives a scale of NaN, so that it is not lost. A largest value under 1e-36 may
+     * count as 0. */
+    void (*quantise)(int64_t n, const float *x, uint8_t *y, int64_t y_plane, float *scale);
+    /* x (n), n <= 256 -> y: the same, rounded to bf16 (to nearest even). */
+    void (*narrow)(int64_t n, const float *x, uint16_t *y, int64_t y_plane);
 
     /* ---- Rows of n values --------------------------------------------------------------------------------
      */
@@ -101,6 +126,7 @@ kx_status kx_kernels_choose(const char *limit, const kx_kernels **kernels, kx_er
 typedef struct kx_kernel_set {
     const kx_kernels *kernels;
     bool (*supported)(void);
+    bool (*preferred)(void); /* over those before it, where it is supported */
 } kx_kernel_set;
 extern const kx_kernel_set kx_kernel_sets[];
 extern const size_t kx_kernel_set_count;

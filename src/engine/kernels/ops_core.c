@@ -61,6 +61,33 @@ kx_tensor kx_ops_take(kx_ops *ops, const char *name, int64_t rows, int64_t cols)
     return tensor;
 }
 
+bool kx_ops_narrow(const kx_ops *ops)
+{
+    return ops->precision == KX_PRECISION_INT8 || ops->precision == KX_PRECISION_BF16;
+}
+
+/* Planes an odd number of cache lines apart, so that they do not fall into one set of the cache. */
+static int64_t plane_rows(int64_t rows)
+{
+    return rows | 1;
+}
+
+kx_tensor kx_ops_take_operand(kx_ops *ops, const char *name, int64_t rows, int64_t cols, int64_t split)
+{
+    if (!kx_ops_narrow(ops)) return kx_ops_take(ops, name, rows, cols);
+    assert(split >= 0 && split < cols);
+    bool scaled = ops->precision == KX_PRECISION_INT8;
+    kx_dtype dtype = scaled ? KX_U8 : KX_BF16;
+    kx_tensor operand = {
+        .dtype = dtype, .rows = rows, .cols = cols, .plane_bytes = plane_rows(rows) * KX_PLANE_BYTES};
+    operand.data = kx_driver_take(ops, name, kx_packed_planes(dtype, cols, split) * operand.plane_bytes);
+    if (!scaled) return operand;
+    operand.scale_stride = rows;
+    operand.scales =
+        kx_driver_take(ops, "scales", kx_packed_groups(dtype, cols, split) * rows * (int64_t)sizeof(float));
+    return operand;
+}
+
 kx_tensor kx_ops_take_map(kx_ops *ops, const char *name, int64_t height, int64_t width, int64_t channels)
 {
     kx_tensor tensor = kx_ops_take(ops, name, height * width, channels);

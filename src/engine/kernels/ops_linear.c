@@ -205,12 +205,17 @@ void kx_op_linear(kx_ops *ops, const kx_tensor *x, const kx_linear *linear, kx_e
                   const float *gate, kx_tensor *y)
 {
     int64_t T = x->rows, K = x->cols, N = y->cols;
-    assert(x->dtype == KX_F32 && y->dtype == KX_F32 && y->rows == T);
-    assert(kx_weight_rows(&linear->weight) == N && kx_weight_cols(&linear->weight) == K);
+    assert(y->rows == T && kx_weight_rows(&linear->weight) == N && kx_weight_cols(&linear->weight) == K);
     assert(ops->dry || epilogue != KX_EPILOGUE_GATED_ADD || gate != NULL);
     if (kx_driver_failed(ops) || T == 0 || N == 0) return;
     ops->flops += 2 * (uint64_t)T * (uint64_t)K * (uint64_t)N;
     kx_profile_linear(ops, x, linear, epilogue, y);
+    if (kx_tensor_is_operand(x)) {
+        kx_driver_packed_linear(ops, x, linear, epilogue, gate, y);
+        kx_profile_end(ops);
+        return;
+    }
+    assert(x->dtype == KX_F32 && y->dtype == KX_F32);
     kx_scratch_mark mark = kx_ops_mark(ops);
     linear_work work = {.guard = {.ops = ops},
                         .kernels = ops->kernels,

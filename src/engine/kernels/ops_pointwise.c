@@ -9,7 +9,7 @@ struct row_work {
     const kx_kernels *kernels;
     const char *kind; /* for the profiler */
     int passes;       /* over x and y together, for the profiler: 0 counts as 2 */
-    void (*row)(row_work *work, int64_t index);
+    void (*row)(row_work *work, int64_t index, float *y);
     const kx_tensor *x, *y;
     const float *mul, *add; /* (cols) each, or NULL */
     float mul_offset, eps;
@@ -18,6 +18,8 @@ struct row_work {
     const kx_weight *table;
     const int32_t *ids;
     int64_t rows_per_chunk;
+    uint8_t *scratch; /* a row of f32 for each worker, when y is an operand; else NULL */
+    int64_t piece;
     atomic_bool bad; /* check_finite found something */
 };
 
@@ -37,19 +39,37 @@ static void row_chunk(void *arguments, size_t chunk, size_t worker)
     if (kx_guard_stopped(&work->guard, worker)) return;
     int64_t first = (int64_t)chunk * work->rows_per_chunk;
     int64_t end = kx_min(work->y->rows, first + work->rows_per_chunk);
-    for (int64_t index = first; index < end; index++) work->row(work, index);
+    if (work->scratch == NULL) {
+        for (int64_t index = first; index < end; index++) work->row(work, index, y_row(work, index));
+        return;
+    }
+    float *y = (float *)(void *)(work->scratch + (int64_t)worker * work->piece);
+    for (int64_t index = first; index < end; index++) {
+        work->row(work, index, y);
+        kx_driver_store_operand(work->kernels, y, work->y->cols, work->y, index, 0);
+    }
 }
 
 static void run_rows(kx_ops *ops, row_work *work)
 {
-    assert(work->y->dtype == KX_F32 && (work->x == NULL || work->x->dtype == KX_F32));
-    if (kx_ops_idle(ops) || work->y->rows == 0) return;
+    assert(work->x == NULL || work->x->dtype == KX_F32);
+    if (kx_driver_failed(ops)) return;
+    kx_scratch_mark mark = kx_ops_mark(ops);
+    if (kx_tensor_is_operand(work->y)) {
+        work->piece = kx_driver_piece(work->y->cols * (int64_t)sizeof(float));
+        work->scratch = kx_driver_take_workers(ops, "rows of the workers", work->piece);
+    } else {
+        assert(work->y->dtype == KX_F32);
+    }
     work->guard.ops = ops;
     work->kernels = ops->kernels;
     work->rows_per_chunk = kx_max(1, CHUNK_ELEMENTS / kx_max(1, work->y->cols));
-    kx_profile_rows(ops, work->kind, work->x, work->y, work->passes > 0 ? work->passes : 2);
-    kx_guard_run(&work->guard, kx_ceil_div(work->y->rows, work->rows_per_chunk), row_chunk, work);
-    kx_profile_end(ops);
+    if (!kx_ops_idle(ops) && work->y->rows > 0) {
+        kx_profile_rows(ops, work->kind, work->x, work->y, work->passes > 0 ? work->passes : 2);
+        kx_guard_run(&work->guard, kx_ceil_div(work->y->rows, work->rows_per_chunk), row_chunk, work);
+        kx_profile_end(ops);
+    }
+    kx_ops_release(ops, mark);
 }
 
 static bool same_shape(const kx_tensor *x, const kx_tensor *y)
@@ -57,10 +77,10 @@ static bool same_shape(const kx_tensor *x, const kx_tensor *y)
     return x->rows == y->rows && x->cols == y->cols;
 }
 
-static void layer_norm_row(row_work *work, int64_t index)
+static void layer_norm_row(row_work *work, int64_t index, float *y)
 {
     work->kernels->layer_norm(work->x->cols, x_row(work, index), work->eps, work->mul, work->mul_offset,
-                              work->add, y_row(work, index));
+                              work->add, y);
 }
 
 void kx_op_norm_modulate(kx_ops *ops, const kx_tensor *x, const float *shift, const float *scale, float eps,
@@ -87,9 +107,9 @@ void kx_op_layer_norm(kx_ops *ops, const kx_tensor *x, const float *weight, cons
     run_rows(ops, &work);
 }
 
-static void rms_norm_row(row_work *work, int64_t index)
+static void rms_norm_row(row_work *work, int64_t index, float *y)
 {
-    work->kernels->rms_norm(work->x->cols, x_row(work, index), work->eps, work->mul, y_row(work, index));
+    work->kernels->rms_norm(work->x->cols, x_row(work, index), work->eps, work->mul, y);
 }
 
 void kx_op_rms_norm(kx_ops *ops, const kx_tensor *x, const float *weight, float eps, kx_tensor *y)
@@ -99,13 +119,12 @@ void kx_op_rms_norm(kx_ops *ops, const kx_tensor *x, const float *weight, float 
     run_rows(ops, &work);
 }
 
-static void head_norm_rope_row(row_work *work, int64_t index)
+static void head_norm_rope_row(row_work *work, int64_t index, float *y)
 {
     const float *cosines = kx_tensor_f32(work->cosines) + index * work->cosines->stride;
     const float *sines = kx_tensor_f32(work->sines) + index * work->sines->stride;
     for (int64_t c = 0; c < work->y->cols; c += work->head_dim)
-        work->kernels->head_norm_rope(work->head_dim, y_row(work, index) + c, work->eps, work->mul, cosines,
-                                      sines);
+        work->kernels->head_norm_rope(work->head_dim, y + c, work->eps, work->mul, cosines, sines);
 }
 
 void kx_op_head_norm_rope(kx_ops *ops, kx_tensor *x, int64_t head_dim, const float *scale, float eps,
@@ -124,12 +143,12 @@ void kx_op_head_norm_rope(kx_ops *ops, kx_tensor *x, int64_t head_dim, const flo
     run_rows(ops, &work);
 }
 
-static void embed_row(row_work *work, int64_t index)
+static void embed_row(row_work *work, int64_t index, float *y)
 {
     kx_dtype dtype;
     float scale;
     const void *row = kx_weight_row(work->table, work->ids[index], &dtype, &scale);
-    work->kernels->widen(dtype, row, work->y->cols, scale, y_row(work, index));
+    work->kernels->widen(dtype, row, work->y->cols, scale, y);
 }
 
 void kx_op_embed(kx_ops *ops, const kx_weight *table, const int32_t *ids, kx_tensor *y)
@@ -141,10 +160,9 @@ void kx_op_embed(kx_ops *ops, const kx_weight *table, const int32_t *ids, kx_ten
     run_rows(ops, &work);
 }
 
-static void add_row(row_work *work, int64_t index)
+static void add_row(row_work *work, int64_t index, float *y)
 {
-    work->kernels->epilogue(KX_EPILOGUE_ADD, work->x->cols, x_row(work, index), NULL, NULL,
-                            y_row(work, index));
+    work->kernels->epilogue(KX_EPILOGUE_ADD, work->x->cols, x_row(work, index), NULL, NULL, y);
 }
 
 void kx_op_add(kx_ops *ops, const kx_tensor *x, kx_tensor *y)
@@ -154,10 +172,9 @@ void kx_op_add(kx_ops *ops, const kx_tensor *x, kx_tensor *y)
     run_rows(ops, &work);
 }
 
-static void silu_row(row_work *work, int64_t index)
+static void silu_row(row_work *work, int64_t index, float *y)
 {
-    work->kernels->epilogue(KX_EPILOGUE_SILU, work->x->cols, x_row(work, index), NULL, NULL,
-                            y_row(work, index));
+    work->kernels->epilogue(KX_EPILOGUE_SILU, work->x->cols, x_row(work, index), NULL, NULL, y);
 }
 
 void kx_op_silu(kx_ops *ops, const kx_tensor *x, kx_tensor *y)
@@ -167,9 +184,23 @@ void kx_op_silu(kx_ops *ops, const kx_tensor *x, kx_tensor *y)
     run_rows(ops, &work);
 }
 
-static void copy_row(row_work *work, int64_t index)
+void kx_driver_store_operand(const kx_kernels *kernels, const float *x, int64_t cols, const kx_tensor *y,
+                             int64_t row, int64_t first)
 {
-    memcpy(y_row(work, index), x_row(work, index), (size_t)work->x->cols * sizeof(float));
+    uint8_t *to = (uint8_t *)y->data + kx_planes_of(y->dtype, first) * y->plane_bytes + row * KX_PLANE_BYTES;
+    int64_t values = kx_group_values(y->dtype), group = kx_groups_of(y->dtype, first);
+    for (int64_t c = 0; c < cols; c += values, group++, to += KX_GROUP_PLANES * y->plane_bytes) {
+        int64_t count = kx_min(values, cols - c);
+        if (y->dtype == KX_U8)
+            kernels->quantise(count, x + c, to, y->plane_bytes, y->scales + group * y->scale_stride + row);
+        else
+            kernels->narrow(count, x + c, (uint16_t *)(void *)to, y->plane_bytes);
+    }
+}
+
+static void copy_row(row_work *work, int64_t index, float *y)
+{
+    memcpy(y, x_row(work, index), (size_t)work->x->cols * sizeof(float));
 }
 
 void kx_op_copy(kx_ops *ops, const kx_tensor *x, kx_tensor *y)
@@ -179,9 +210,16 @@ void kx_op_copy(kx_ops *ops, const kx_tensor *x, kx_tensor *y)
     run_rows(ops, &work);
 }
 
-static void affine_row(row_work *work, int64_t index)
+void kx_op_quantise(kx_ops *ops, const kx_tensor *x, kx_tensor *y)
 {
-    work->kernels->affine(work->x->cols, x_row(work, index), work->mul, work->add, false, y_row(work, index));
+    assert(same_shape(x, y) && kx_tensor_is_operand(y));
+    row_work work = {.kind = "quantise", .row = copy_row, .x = x, .y = y};
+    run_rows(ops, &work);
+}
+
+static void affine_row(row_work *work, int64_t index, float *y)
+{
+    work->kernels->affine(work->x->cols, x_row(work, index), work->mul, work->add, false, y);
 }
 
 void kx_op_affine(kx_ops *ops, const kx_tensor *x, const kx_tensor *scale, const kx_tensor *shift,
@@ -197,9 +235,10 @@ void kx_op_affine(kx_ops *ops, const kx_tensor *x, const kx_tensor *scale, const
     run_rows(ops, &work);
 }
 
-static void finite_row(row_work *work, int64_t index)
+static void finite_row(row_work *work, int64_t index, float *y)
 {
-    if (work->kernels->all_finite(work->y->cols, y_row(work, index))) return;
+    (void)index;
+    if (work->kernels->all_finite(work->y->cols, y)) return;
     atomic_store_explicit(&work->bad, true, memory_order_relaxed);
 }
 

@@ -42,6 +42,14 @@ static uint64_t weight_bytes(const kx_weight *weight)
     return bytes;
 }
 
+/* As it was packed for x, or as it lies in the file. */
+static uint64_t linear_bytes(const kx_linear *linear, const kx_tensor *x)
+{
+    const kx_packed *packed = linear->packed;
+    if (!kx_tensor_is_operand(x)) return weight_bytes(&linear->weight);
+    return kx_packed_size(packed->dtype, packed->rows, packed->cols, packed->split).data;
+}
+
 /* The weights' type, where it is another than that of the arithmetic. */
 static const char *other_type(const kx_weight *weight, const char *type)
 {
@@ -88,11 +96,11 @@ void kx_profile_linear(kx_ops *ops, const kx_tensor *x, const kx_linear *linear,
                           .kind = "linear",
                           .type = type,
                           .detail = epilogue_name(epilogue),
-                          .weights = other_type(&linear->weight, type),
+                          .weights = kx_tensor_is_operand(x) ? NULL : other_type(&linear->weight, type),
                           .rank = 3,
                           .shape = {x->rows, x->cols, y->cols},
                           .flops = 2 * (uint64_t)x->rows * (uint64_t)x->cols * (uint64_t)y->cols,
-                          .bytes = tensor_bytes(x) + weight_bytes(&linear->weight) + results,
+                          .bytes = tensor_bytes(x) + linear_bytes(linear, x) + results,
                       });
 }
 

@@ -6,5 +6,5 @@
 #if defined(__clang__)
 #define KX_UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define KX_UNROLL _Pragma("GCC unroll 8")
+#define KX_UNROLL _Pragma("GCC unroll 16")
 #endif

@@ -32,7 +32,8 @@ out:
 
 static kx_linear rows_of(const kx_linear *linear, int64_t first, int64_t count)
 {
-    return (kx_linear){kx_weight_slice(&linear->weight, first, count), linear->bias + first};
+    return (kx_linear){.weight = kx_weight_slice(&linear->weight, first, count),
+                       .bias = linear->bias + first};
 }
 
 /* linear1 gives [Q | K | V | M]; it is used as three products, because K and V are wanted for all rows, and Q

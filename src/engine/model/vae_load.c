@@ -38,7 +38,7 @@ static kx_status load_block(const kx_parameters *p, const kx_vae_config *config,
     if (block->has_shortcut) {
         kx_conv shortcut;
         KX_TRY(kx_parameters_conv(p, &shortcut, out_width, in, 1, "%s.nin_shortcut", name));
-        block->shortcut = (kx_linear){shortcut.weight, shortcut.bias};
+        block->shortcut = (kx_linear){.weight = shortcut.weight, .bias = shortcut.bias};
     }
     block->in_channels = in;
     block->out_channels = *out_channels = out_width;

@@ -1,19 +1,21 @@
-/* The op set: the words that CLIP, T5, the VAE and the transformer are written in. Each op is one fused pass over
- * tensors; its shapes stand beside it. Where the numbers are computed, and in which precision, is decided below
- * (kernels/), never in a model.
+/* The op set: the words that CLIP, T5, the VAE and the transformer are written in. Each op is one fused pass
+ * over tensors; its shapes stand beside it. Where the numbers are computed, and in which precision, is
+ * decided below (kernels/), never in a model.
  *
- * Ops do not return a status. A kx_ops that has failed, was cancelled or only measures (dry) does nothing more:
- * each op returns at once. So model code reads as formulas, and its caller asks kx_ops_status once at the end:
+ * Ops do not return a status. A kx_ops that has failed, was cancelled or only measures (dry) does nothing
+ * more: each op returns at once. So model code reads as formulas, and its caller asks kx_ops_status once at
+ * the end:
  *
  *     kx_op_norm_modulate(ops, &x, shift, scale, 1e-6f, &y);
  *     kx_op_linear(ops, &y, &block->up, KX_EPILOGUE_GELU_TANH, NULL, &hidden);
- *     kx_op_linear(ops, &hidden, &block->down, KX_EPILOGUE_GATED_ADD, gate, &x);     // x += gate * (W hidden + b)
+ *     kx_op_linear(ops, &hidden, &block->down, KX_EPILOGUE_GATED_ADD, gate, &x); // x += gate (W hidden + b)
  *
  * Every op gives the same bytes for any number of threads.
  */
 #pragma once
 
 #include "base/pool.h"
+#include "engine/tensor/packed.h"
 #include "engine/tensor/profiler.h"
 #include "engine/tensor/scratch.h"
 #include "engine/tensor/tensor.h"
@@ -23,11 +25,11 @@ struct kx_kernels; /* kernels/kernels.h */
 
 typedef struct kx_ops {
     const struct kx_kernels *kernels;
+    kx_precision precision; /* what ops may do to be faster; AUTO and F32: nothing */
     kx_pool *pool;
     kx_scratch *scratch;
-    kx_precision precision; /* what ops may do to be faster; AUTO and F32: nothing */
-    bool dry;              /* measure memory and count operations, compute nothing */
-    uint64_t flops;        /* floating point operations asked for so far (multiply and add count as two) */
+    bool dry;       /* measure memory and count operations, compute nothing */
+    uint64_t flops; /* floating point operations asked for so far (multiply and add count as two) */
     int (*cancelled)(void *user); /* polled by every op; may be NULL */
     void *cancelled_user;
     /* Told about named intermediate tensors, for dumps and tests; may be NULL. Never called when dry. */
@@ -42,7 +44,8 @@ bool kx_ops_idle(kx_ops *ops);
 /* KX_OK, or the failure, copied into *err. */
 kx_status kx_ops_status(const kx_ops *ops, kx_error *err);
 /* Reports "double.0.img" (printf-style) when someone listens. */
-__attribute__((format(printf, 3, 4))) void kx_ops_trace(kx_ops *ops, const kx_tensor *tensor, const char *format, ...);
+__attribute__((format(printf, 3, 4))) void kx_ops_trace(kx_ops *ops, const kx_tensor *tensor,
+                                                        const char *format, ...);
 
 /* Tells the profiler that what follows belongs to a part of the model, "double" 5, until it is left. */
 void kx_ops_enter(kx_ops *ops, const char *word, int64_t number);
@@ -50,14 +53,23 @@ void kx_ops_leave(kx_ops *ops);
 
 /* Uninitialised activations from the scratch. */
 kx_tensor kx_ops_take(kx_ops *ops, const char *name, int64_t rows, int64_t cols);
+/* Activations in the form that a packed product takes in this precision: quantised to int8 (KX_U8 with
+ * scales), rounded to bf16, or plain f32. split: columns of the first part, when the matrix has two; else 0.
+ */
+kx_tensor kx_ops_take_operand(kx_ops *ops, const char *name, int64_t rows, int64_t cols, int64_t split);
+/* True when operands are something else than plain f32. */
+bool kx_ops_narrow(const kx_ops *ops);
 kx_tensor kx_ops_take_map(kx_ops *ops, const char *name, int64_t height, int64_t width, int64_t channels);
 kx_scratch_mark kx_ops_mark(const kx_ops *ops);
 void kx_ops_release(kx_ops *ops, kx_scratch_mark mark);
 
-/* y = W x + b. W (N,K); b (N) or NULL. */
+/* y = W x + b. W (N,K); b (N) or NULL. `packed` is W prepared for the precision, for products whose x is an
+ * operand; NULL when W is used as it lies in the file. A packed model has no `weight` there but its shape. */
 typedef struct kx_linear {
     kx_weight weight;
     const float *bias;
+    const kx_packed *packed;
+    int64_t split; /* columns of the first part of W, see packed.h; 0: W is one part */
 } kx_linear;
 
 /* W (N,C,k,k), k 1 or 3; b (N) or NULL. A rank 2 weight (N,C) is a 1x1 convolution. */
@@ -76,11 +88,18 @@ typedef enum kx_epilogue {
     KX_EPILOGUE_MULTIPLY,   /* y *= r */
 } kx_epilogue;
 
-/* x (T,K), W (N,K) -> y (T,N). x and y must not overlap. The sum over K has a fixed order. */
+/* x (T,K), W (N,K) -> y (T,N). x and y must not overlap. The sum over K has a fixed order.
+ * An operand x needs linear->packed. y may be an operand (one part) where the epilogue does not read it. */
 void kx_op_linear(kx_ops *ops, const kx_tensor *x, const kx_linear *linear, kx_epilogue epilogue,
                   const float *gate, kx_tensor *y);
 
-/* y = (1 + scale) * LN(x) + shift.  x (T,h), shift, scale (h) -> y (T,h); LN without affine parameters, biased variance. */
+/* y = x as an operand: x (T,K) f32 -> y (T,K). Of int8: y = round(x / scale) + 128, scale = max |x| / 127
+ * over a row's group. */
+void kx_op_quantise(kx_ops *ops, const kx_tensor *x, kx_tensor *y);
+
+/* y may be an operand in these three norms.
+ * y = (1 + scale) * LN(x) + shift.  x (T,h), shift, scale (h) -> y (T,h); LN without affine parameters,
+ * biased variance. */
 void kx_op_norm_modulate(kx_ops *ops, const kx_tensor *x, const float *shift, const float *scale, float eps,
                          kx_tensor *y);
 /* y = weight * LN(x) + bias.  weight, bias (h). y may be x. */
@@ -89,21 +108,23 @@ void kx_op_layer_norm(kx_ops *ops, const kx_tensor *x, const float *weight, cons
 /* y = weight * x / sqrt(mean(x^2) + eps).  weight (h). y may be x. */
 void kx_op_rms_norm(kx_ops *ops, const kx_tensor *x, const float *weight, float eps, kx_tensor *y);
 
-/* In place, for each row and head: RMS norm over head_dim with scale (head_dim), then rotation of adjacent pairs:
- * (a,b) -> (a cos - b sin, a sin + b cos).  x (T, heads*head_dim); cos, sin (T, head_dim/2) f32. */
+/* In place, for each row and head: RMS norm over head_dim with scale (head_dim), then rotation of adjacent
+ * pairs: (a,b) -> (a cos - b sin, a sin + b cos).  x (T, heads*head_dim); cos, sin (T, head_dim/2) f32. */
 void kx_op_head_norm_rope(kx_ops *ops, kx_tensor *x, int64_t head_dim, const float *scale, float eps,
                           const kx_tensor *cosines, const kx_tensor *sines);
 
 typedef struct kx_attention {
     int64_t heads;
     int64_t head_dim;
-    float scale;             /* of Q K^T */
-    bool causal;             /* query i sees keys 0..i (query and key rows start at the same position) */
-    const float *distance_bias; /* [heads][2*keys-1], added to the scaled score: entry k - q + keys - 1; or NULL */
+    float scale; /* of Q K^T */
+    bool causal; /* query i sees keys 0..i (query and key rows start at the same position) */
+    /* [heads][2*keys-1], added to the scaled score: entry k - q + keys - 1; or NULL */
+    const float *distance_bias;
 } kx_attention;
 
 /* softmax(scale Q K^T + bias) V for each head, streaming: no (queries x keys) matrix is ever held.
- * q (Tq, heads*head_dim), k and v (Tk, heads*head_dim) -> out (Tq, heads*head_dim). out may be q itself (same view). */
+ * q (Tq, heads*head_dim), k and v (Tk, heads*head_dim) -> out (Tq, heads*head_dim). out may be q itself (same
+ * view), or an operand. */
 void kx_op_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor *q, const kx_tensor *k,
                      const kx_tensor *v, kx_tensor *out);
 
@@ -123,12 +144,14 @@ void kx_op_silu(kx_ops *ops, const kx_tensor *x, kx_tensor *y);
 void kx_op_copy(kx_ops *ops, const kx_tensor *x, kx_tensor *y);
 
 /* Group norm as an affine map per channel, so that whoever reads x next can apply it on the fly.
- * x (H,W,C), weight, bias (C) -> scale, shift (C): GN(x)[.,c] = scale[c] x[.,c] + shift[c]. Statistics are two-pass
- * with double sums (near-black pictures need it). scale and shift: C floats each, from kx_ops_take. */
+ * x (H,W,C), weight, bias (C) -> scale, shift (C): GN(x)[.,c] = scale[c] x[.,c] + shift[c]. Statistics are
+ * two-pass with double sums (near-black pictures need it). scale and shift: C floats each, from kx_ops_take.
+ */
 void kx_op_group_norm_affine(kx_ops *ops, const kx_tensor *x, int64_t groups, float eps, const float *weight,
                              const float *bias, kx_tensor *scale, kx_tensor *shift);
 /* y = scale x + shift per channel. y may be x. */
-void kx_op_affine(kx_ops *ops, const kx_tensor *x, const kx_tensor *scale, const kx_tensor *shift, kx_tensor *y);
+void kx_op_affine(kx_ops *ops, const kx_tensor *x, const kx_tensor *scale, const kx_tensor *shift,
+                  kx_tensor *y);
 
 typedef enum kx_conv_mode {
     KX_CONV_SAME = 0, /* stride 1, k/2 zeros around: (H,W) -> (H,W) */
@@ -144,8 +167,12 @@ typedef struct kx_conv_input {
 
 /* Convolution, channels last, as an implicit matrix product. x (H,W,C) -> y (H',W',N); add: y += result.
  * input may be NULL. x and y must not overlap. */
-void kx_op_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *input, const kx_conv *conv, kx_conv_mode mode,
-                bool add, kx_tensor *y);
+void kx_op_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *input, const kx_conv *conv,
+                kx_conv_mode mode, bool add, kx_tensor *y);
 
 /* Fails (KX_ERR_MODEL) when x holds a NaN or an infinity: "denoise, step 3: the velocity is not finite". */
 void kx_op_check_finite(kx_ops *ops, const kx_tensor *x, const char *what);
+
+/* The matrix W (N,K) packed: fills packed->data and, for int8, scales and sums (memory of kx_packed_size,
+ * which the caller owns and may write). Same bytes for any number of threads and on every kernel set. */
+void kx_op_pack(kx_ops *ops, const kx_weight *weight, const kx_packed *packed);

@@ -23,6 +23,12 @@ const kx_kernels kx_kernels_neon = {
     .softmax = kx_softmax_neon,
     .column_sums = kx_column_sums_neon,
     .all_finite = kx_all_finite_neon,
+    .tile_i8_limit = {4, 1},
+    .tile_bf16_limit = {4, 1},
+    .tile_i8 = kx_tile_i8_portable,
+    .tile_bf16 = kx_tile_bf16_portable,
+    .quantise = kx_quantise_portable,
+    .narrow = kx_narrow_portable,
     .winograd_weights = kx_winograd_weights_neon,
     .winograd_input = kx_winograd_input_neon,
     .winograd_output = kx_winograd_output_neon,
@@ -33,5 +39,5 @@ static bool always(void)
     return true;
 }
 
-const kx_kernel_set kx_kernel_sets[] = {{&kx_kernels_portable, always}, {&kx_kernels_neon, always}};
+const kx_kernel_set kx_kernel_sets[] = {{&kx_kernels_portable, always, always}, {&kx_kernels_neon, always, always}};
 const size_t kx_kernel_set_count = sizeof kx_kernel_sets / sizeof kx_kernel_sets[0];

@@ -31,3 +31,11 @@ void kx_winograd_weights_portable(int64_t n, const float *g, float *u, int64_t u
 void kx_winograd_input_portable(int64_t n, const float *x, int64_t row_stride, int64_t col_stride, float *v,
                                 int64_t v_stride);
 void kx_winograd_output_portable(int64_t n, const float *m, int64_t m_stride, float *y);
+
+void kx_tile_i8_portable(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
+                         const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
+                         const int32_t *b_sum, bool add, float *c, int64_t c_stride);
+void kx_tile_bf16_portable(int64_t rows, int64_t blocks, int64_t planes, const uint16_t *a, int64_t a_plane,
+                           const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
+void kx_quantise_portable(int64_t n, const float *x, uint8_t *y, int64_t y_plane, float *scale);
+void kx_narrow_portable(int64_t n, const float *x, uint16_t *y, int64_t y_plane);

@@ -4,57 +4,49 @@
 
 #include <cpuid.h>
 
-const kx_kernels kx_kernels_avx2 = {
-    .name = "avx2",
-    .lanes = 8,
-    .tile_rows = 6,
-    .tile_cols = 16,
-    .depth_block = 256,
-    .copy_rows = 72,
-    .block_cols = 256,
-    .tile = kx_tile_avx2,
-    .transpose = kx_transpose_avx2,
-    .widen = kx_widen_avx2,
-    .dots = kx_dots_avx2,
-    .epilogue = kx_epilogue_avx2,
-    .scale = kx_scale_avx2,
-    .affine = kx_affine_avx2,
-    .layer_norm = kx_layer_norm_avx2,
-    .rms_norm = kx_rms_norm_avx2,
-    .head_norm_rope = kx_head_norm_rope_avx2,
-    .softmax = kx_softmax_avx2,
-    .column_sums = kx_column_sums_avx2,
-    .all_finite = kx_all_finite_avx2,
-    .winograd_weights = kx_winograd_weights_avx2,
-    .winograd_input = kx_winograd_input_avx2,
-    .winograd_output = kx_winograd_output_avx2,
-};
+/* What the sets of a family share. */
+#define F32_ENTRIES(suffix)                                                                                  \
+    .tile = kx_tile_##suffix, .transpose = kx_transpose_##suffix, .widen = kx_widen_##suffix,                \
+    .dots = kx_dots_##suffix, .epilogue = kx_epilogue_##suffix, .scale = kx_scale_##suffix,                  \
+    .affine = kx_affine_##suffix, .layer_norm = kx_layer_norm_##suffix, .rms_norm = kx_rms_norm_##suffix,    \
+    .head_norm_rope = kx_head_norm_rope_##suffix, .softmax = kx_softmax_##suffix,                            \
+    .column_sums = kx_column_sums_##suffix, .all_finite = kx_all_finite_##suffix,                            \
+    .winograd_weights = kx_winograd_weights_##suffix, .winograd_input = kx_winograd_input_##suffix,          \
+    .winograd_output = kx_winograd_output_##suffix, .quantise = kx_quantise_##suffix,                        \
+    .narrow = kx_narrow_##suffix
+#define AVX2_ENTRIES                                                                                         \
+    .lanes = 8, .tile_rows = 6, .tile_cols = 16, .depth_block = 256, .copy_rows = 72, .block_cols = 256,     \
+    .tile_i8_limit = {6, 1}, .tile_bf16_limit = {6, 1}, F32_ENTRIES(avx2)
+#define AVX512_ENTRIES                                                                                       \
+    .lanes = 16, .tile_rows = 8, .tile_cols = 48, .depth_block = 256, .copy_rows = 8, .block_cols = 384,     \
+    F32_ENTRIES(avx512)
 
-const kx_kernels kx_kernels_avx512 = {
-    .name = "avx512",
-    .lanes = 16,
-    .tile_rows = 8,
-    .tile_cols = 48,
-    .depth_block = 256,
-    .copy_rows = 8,
-    .block_cols = 384,
-    .tile = kx_tile_avx512,
-    .transpose = kx_transpose_avx512,
-    .widen = kx_widen_avx512,
-    .dots = kx_dots_avx512,
-    .epilogue = kx_epilogue_avx512,
-    .scale = kx_scale_avx512,
-    .affine = kx_affine_avx512,
-    .layer_norm = kx_layer_norm_avx512,
-    .rms_norm = kx_rms_norm_avx512,
-    .head_norm_rope = kx_head_norm_rope_avx512,
-    .softmax = kx_softmax_avx512,
-    .column_sums = kx_column_sums_avx512,
-    .all_finite = kx_all_finite_avx512,
-    .winograd_weights = kx_winograd_weights_avx512,
-    .winograd_input = kx_winograd_input_avx512,
-    .winograd_output = kx_winograd_output_avx512,
-};
+const kx_kernels kx_kernels_avx2 = {
+    .name = "avx2", AVX2_ENTRIES, .tile_i8 = kx_tile_i8_avx2, .tile_bf16 = kx_tile_bf16_avx2};
+
+const kx_kernels kx_kernels_avxvnni = {
+    .name = "avxvnni", AVX2_ENTRIES, .tile_i8 = kx_tile_i8_avxvnni, .tile_bf16 = kx_tile_bf16_avx2};
+
+const kx_kernels kx_kernels_avx512 = {.name = "avx512",
+                                      AVX512_ENTRIES,
+                                      .tile_i8_limit = {8, 1},
+                                      .tile_bf16_limit = {8, 1},
+                                      .tile_i8 = kx_tile_i8_avx512,
+                                      .tile_bf16 = kx_tile_bf16_avx512};
+
+const kx_kernels kx_kernels_avx512vnni = {.name = "avx512vnni",
+                                          AVX512_ENTRIES,
+                                          .tile_i8_limit = {12, 2},
+                                          .tile_bf16_limit = {8, 1},
+                                          .tile_i8 = kx_tile_i8_avx512vnni,
+                                          .tile_bf16 = kx_tile_bf16_avx512};
+
+const kx_kernels kx_kernels_avx512bf16 = {.name = "avx512bf16",
+                                          AVX512_ENTRIES,
+                                          .tile_i8_limit = {12, 2},
+                                          .tile_bf16_limit = {12, 2},
+                                          .tile_i8 = kx_tile_i8_avx512vnni,
+                                          .tile_bf16 = kx_tile_bf16_avx512bf16};
 
 static bool always(void)
 {
@@ -79,6 +71,30 @@ static bool has_avx512(void)
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
+static bool has_avxvnni(void)
+{
+    unsigned a, b, c, d;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & bit_AVXVNNI) != 0;
+}
+
+static bool has_avx512vnni(void)
+{
+    return has_avx512() && __builtin_cpu_supports("avx512vnni");
+}
+
+static bool has_avx512bf16(void)
+{
+    return has_avx512vnni() && __builtin_cpu_supports("avx512bf16");
+}
+
+static bool is_amd(void)
+{
+    return __builtin_cpu_is("amd");
+}
+
 const kx_kernel_set kx_kernel_sets[] = {
-    {&kx_kernels_portable, always}, {&kx_kernels_avx2, has_avx2}, {&kx_kernels_avx512, has_avx512}};
+    {&kx_kernels_portable, always, always},           {&kx_kernels_avx2, has_avx2, always},
+    {&kx_kernels_avxvnni, has_avxvnni, always},       {&kx_kernels_avx512, has_avx512, always},
+    {&kx_kernels_avx512vnni, has_avx512vnni, always}, {&kx_kernels_avx512bf16, has_avx512bf16, is_amd},
+};
 const size_t kx_kernel_set_count = sizeof kx_kernel_sets / sizeof kx_kernel_sets[0];

@@ -1,0 +1,98 @@
+#include "engine/kernels/portable/portable.h"
+
+#include <math.h>
+#include <string.h>
+
+/* One block of 16 columns: four values of K for each column lie together. */
+static void block_i8(int64_t planes, const uint8_t *a, int64_t a_plane, const int8_t *b, int32_t *sums)
+{
+    memset(sums, 0, KX_PACKED_COLUMNS * sizeof sums[0]);
+    for (int64_t p = 0; p < planes; p++)
+        for (int64_t quad = 0; quad < 16; quad++, b += KX_PLANE_BYTES) {
+            const uint8_t *left = a + p * a_plane + 4 * quad;
+            for (int64_t n = 0; n < KX_PACKED_COLUMNS; n++)
+                sums[n] += left[0] * b[4 * n] + left[1] * b[4 * n + 1] + left[2] * b[4 * n + 2] +
+                           left[3] * b[4 * n + 3];
+        }
+}
+
+void kx_tile_i8_portable(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
+                         const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
+                         const int32_t *b_sum, bool add, float *c, int64_t c_stride)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < blocks; j++) {
+            int32_t sums[KX_PACKED_COLUMNS];
+            block_i8(planes, a + r * KX_PLANE_BYTES, a_plane, b + j * b_block, sums);
+            for (int64_t n = 0; n < KX_PACKED_COLUMNS; n++) {
+                int64_t column = KX_PACKED_COLUMNS * j + n;
+                float value = (float)(sums[n] + b_sum[column]) * b_scale[column] * a_scale[r];
+                float *to = c + r * c_stride + column;
+                *to = add ? *to + value : value;
+            }
+        }
+}
+
+static float widened(uint16_t bits)
+{
+    uint32_t wide = (uint32_t)bits << 16;
+    float value;
+    memcpy(&value, &wide, sizeof value);
+    return value;
+}
+
+/* sums (16) += even x right[.][0] + odd x right[.][1], the later one first, as the processors' dot product
+ * does. The right values are widened beforehand: gcc 12 vectorises the direct loop wrongly. */
+static void add_pair(float even, float odd, const uint16_t *right, float *sums)
+{
+    float wide[2 * KX_PACKED_COLUMNS];
+    for (int64_t n = 0; n < 2 * KX_PACKED_COLUMNS; n++) wide[n] = widened(right[n]);
+    for (int64_t n = 0; n < KX_PACKED_COLUMNS; n++) sums[n] += odd * wide[2 * n + 1];
+    for (int64_t n = 0; n < KX_PACKED_COLUMNS; n++) sums[n] += even * wide[2 * n];
+}
+
+void kx_tile_bf16_portable(int64_t rows, int64_t blocks, int64_t planes, const uint16_t *a, int64_t a_plane,
+                           const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride)
+{
+    enum { PAIRS = KX_PLANE_BYTES / 4 };
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < blocks; j++) {
+            float sums[KX_PACKED_COLUMNS] = {0};
+            const uint16_t *right = (const uint16_t *)(const void *)((const uint8_t *)b + j * b_block);
+            for (int64_t p = 0; p < planes; p++) {
+                const uint16_t *left =
+                    (const uint16_t *)(const void *)((const uint8_t *)a + p * a_plane + r * KX_PLANE_BYTES);
+                for (int64_t pair = 0; pair < PAIRS; pair++, right += 2 * KX_PACKED_COLUMNS)
+                    add_pair(widened(left[2 * pair]), widened(left[2 * pair + 1]), right, sums);
+            }
+            for (int64_t n = 0; n < KX_PACKED_COLUMNS; n++) {
+                float *to = c + r * c_stride + KX_PACKED_COLUMNS * j + n;
+                *to = add ? *to + sums[n] : sums[n];
+            }
+        }
+}
+
+void kx_quantise_portable(int64_t n, const float *x, uint8_t *y, int64_t y_plane, float *scale)
+{
+    float most = 0;
+    bool finite = true;
+    for (int64_t i = 0; i < n; i++) {
+        most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+        finite = finite && isfinite(x[i]);
+    }
+    float factor = most > 0 && finite ? 127.0f / most : 0;
+    for (int64_t i = 0; i < (n + KX_PLANE_BYTES - 1) / KX_PLANE_BYTES * KX_PLANE_BYTES; i++) {
+        long value = i < n && finite ? lrintf(x[i] * factor) : 0;
+        y[i / KX_PLANE_BYTES * y_plane + i % KX_PLANE_BYTES] = (uint8_t)(value + KX_OPERAND_OFFSET);
+    }
+    *scale = finite ? most / 127.0f : NAN;
+}
+
+void kx_narrow_portable(int64_t n, const float *x, uint16_t *y, int64_t y_plane)
+{
+    enum { VALUES = KX_PLANE_BYTES / 2 };
+    for (int64_t i = 0; i < (n + VALUES - 1) / VALUES * VALUES; i++) {
+        uint16_t *plane = (uint16_t *)(void *)((uint8_t *)y + i / VALUES * y_plane);
+        plane[i % VALUES] = i < n ? kx_bf16_from_f32(x[i]) : 0;
+    }
+}

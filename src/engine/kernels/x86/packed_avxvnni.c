@@ -1,0 +1,46 @@
+/* int8 products by AVX-VNNI: the byte dot product on registers of 256 bits. */
+#include "engine/kernels/x86/x86.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+typedef __m256i step_state;
+typedef __m256i step_right_value;
+
+static inline step_state step_zero(void)
+{
+    return _mm256_setzero_si256();
+}
+
+static inline __m256i step_left(const uint8_t *a)
+{
+    int32_t quad;
+    memcpy(&quad, a, sizeof quad);
+    return _mm256_set1_epi32(quad);
+}
+
+static inline step_right_value step_right(const int8_t *b)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)b);
+}
+
+static inline step_state step_add(step_state s, __m256i left, step_right_value right)
+{
+    return _mm256_dpbusd_avx_epi32(s, left, right);
+}
+
+static inline __m256i step_sums(step_state s)
+{
+    return s;
+}
+
+#include "engine/kernels/x86/packed_avx2.h"
+
+void kx_tile_i8_avxvnni(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
+                        const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
+                        const int32_t *b_sum, bool add, float *c, int64_t c_stride)
+{
+    (void)blocks;
+    (void)b_block;
+    tile_i8(rows, planes, a, a_plane, b, a_scale, b_scale, b_sum, add, c, c_stride);
+}
