@@ -153,7 +153,7 @@ typedef struct kx_model_options {
     const char *tokenizers; /* folder with tokenizer/ and tokenizer_2/ when the model has none; NULL */
     kx_precision precision;
     const char *cpu;        /* kernel set to stay within: NULL or "auto", "portable", "avx2", "avx512", "neon" */
-    unsigned threads;       /* 0 = one for each processor */
+    unsigned threads;       /* 0 = one for each processor that the process may use: affinity, control group */
     void (*warn)(void *user, const char *sentence); /* may be NULL */
     void *user;
 } kx_model_options;

@@ -18,7 +18,7 @@
 typedef struct kx_pool kx_pool;
 typedef void kx_pool_work(void *arguments, size_t chunk, size_t worker);
 
-/* threads: 0 = one for each processor that this process may use. */
+/* threads: 0 = one for each processor that this process may use (processors.h). */
 kx_status kx_pool_create(kx_pool **pool, size_t threads, kx_error *err);
 void kx_pool_destroy(kx_pool *pool);
 size_t kx_pool_threads(const kx_pool *pool);

@@ -162,7 +162,8 @@ const kx_cli_option kx_cli_options[] = {
      .help = "Kernel set to stay within. auto takes the best that the processor has."},
     {in_model, WITH_MODEL | KX_CLI_BENCH, "threads", 't', "N", .read = kx_cli_read_unsigned,
      .field = FIELD(threads), .most = KX_LIMIT_THREADS, .fallback = "0, one for each processor",
-     .help = "Number of compute threads."},
+     .help = "Number of compute threads. 0 goes by the processors that the process may use: its affinity, "
+             "and the limit of its control group rounded up."},
     {in_model, KX_CLI_SYNTH, "preset", 0, "NAME", "tiny|slice|full", .read = kx_cli_read_choice,
      .field = FIELD(preset), .fallback = "tiny",
      .help = "tiny: a few megabytes, for tests. slice: true widths, few blocks. full: the true architecture, "

@@ -4,7 +4,6 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/hash64.h"
-#include "base/pool.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -125,31 +124,6 @@ static void a_map_refuses_what_it_cannot_hold(void **state)
     kx_bytes_free(&small);
 }
 
-static void mark_chunk(void *arguments, size_t chunk, size_t worker)
-{
-    (void)worker;
-    ((uint8_t *)arguments)[chunk]++;
-}
-
-static void the_pool_does_every_chunk_once(void **state)
-{
-    (void)state;
-    kx_error err = {0};
-    static uint8_t marks[1000];
-    for (size_t threads = 1; threads <= 5; threads++) {
-        kx_pool *pool = NULL;
-        assert_ok(kx_pool_create(&pool, threads, &err));
-        assert_int_equal(kx_pool_threads(pool), threads);
-        for (int round = 0; round < 200; round++) {
-            memset(marks, 0, sizeof marks);
-            size_t chunks = (size_t)round * 5;
-            kx_pool_run(pool, chunks, mark_chunk, marks);
-            for (size_t i = 0; i < sizeof marks; i++) assert_int_equal(marks[i], i < chunks);
-        }
-        kx_pool_destroy(pool);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,7 +133,6 @@ int main(void)
         cmocka_unit_test(an_arena_gives_zeroed_apart_blocks),
         cmocka_unit_test(a_written_file_appears_whole_or_not_at_all),
         cmocka_unit_test(a_map_refuses_what_it_cannot_hold),
-        cmocka_unit_test(the_pool_does_every_chunk_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
