@@ -48,7 +48,7 @@ static void run_tile(const kx_kernels *set, tile_case *c)
     set->winograd_input(c->n, c->x, c->row_stride, c->col_stride, c->v, c->stride);
     for (int64_t f = 0; f < POINTS2; f++)
         for (int64_t k = 0; k < c->n; k++) c->v[f * c->stride + k] *= c->u[f * c->stride + k];
-    set->winograd_output(c->n, c->v, c->stride, c->y);
+    set->winograd_output(c->n, c->v, c->stride, NULL, false, c->y, OUTPUTS * c->n, c->n);
 }
 
 /* Nothing between the rows of u and v, nothing around them. */
@@ -125,8 +125,8 @@ static void as_in_plain_c(const kx_kernels *set)
         set->winograd_input(n, c.x, c.row_stride, c.col_stride, c.v, c.stride);
         check_close(c.v, expected, POINTS2 * c.stride, 5e-5, "inputs"); /* values up to 240 */
         test_random_fill(&random, c.v, POINTS2 * c.stride);
-        plain->winograd_output(n, c.v, c.stride, expected);
-        set->winograd_output(n, c.v, c.stride, c.y);
+        plain->winograd_output(n, c.v, c.stride, NULL, false, expected, OUTPUTS * n, n);
+        set->winograd_output(n, c.v, c.stride, NULL, false, c.y, OUTPUTS * n, n);
         check_close(c.y, expected, outputs, 2e-3, "outputs"); /* values up to 4900 */
         test_guarded_free(expected);
         free_tile(&c);
@@ -137,6 +137,39 @@ static void every_transform_is_that_of_plain_c(void **state)
 {
     (void)state;
     test_every_set(as_in_plain_c);
+}
+
+/* With bias, added to what is there, into rows and pixels with gaps: as bias and sum afterwards would give
+ * it. */
+static void placed_outputs(const kx_kernels *set)
+{
+    test_random random = {4};
+    for (int64_t n = 1; n <= CHANNELS_MOST; n += 5) {
+        tile_case c = new_tile(&random, n);
+        int64_t col_stride = n + 3, row_stride = 9 * col_stride, count = OUTPUTS * row_stride;
+        float *y = test_guarded(count), *bias = test_guarded(n), *before = test_guarded(count);
+        test_random_fill(&random, bias, n);
+        test_random_fill(&random, y, count);
+        memcpy(before, y, (size_t)count * sizeof(float));
+        run_tile(set, &c);
+        set->winograd_output(n, c.v, c.stride, bias, true, y, row_stride, col_stride);
+        for (int64_t i = 0; i < OUTPUTS; i++)
+            for (int64_t j = 0; j < OUTPUTS; j++)
+                for (int64_t k = 0; k < n; k++)
+                    before[i * row_stride + j * col_stride + k] += c.y[(i * OUTPUTS + j) * n + k] + bias[k];
+        assert_memory_equal(y, before, (size_t)count * sizeof(float)); /* the gaps too */
+        test_guarded_check(y, count, set->name);
+        test_guarded_free(y);
+        test_guarded_free(bias);
+        test_guarded_free(before);
+        free_tile(&c);
+    }
+}
+
+static void outputs_go_to_their_place_with_bias_and_sum(void **state)
+{
+    (void)state;
+    test_every_set(placed_outputs);
 }
 
 static void equal_places(const kx_kernels *set)
@@ -167,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_transforms_together_are_a_convolution),
         cmocka_unit_test(every_transform_is_that_of_plain_c),
+        cmocka_unit_test(outputs_go_to_their_place_with_bias_and_sum),
         cmocka_unit_test(a_channel_does_not_depend_on_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

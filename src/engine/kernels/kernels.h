@@ -113,13 +113,15 @@ typedef struct kx_kernels {
     /* x[i*row_stride + j*col_stride + c], i, j < 8 -> v[f*v_stride + c], f < 64: B^T x B. */
     void (*winograd_input)(int64_t n, const float *x, int64_t row_stride, int64_t col_stride, float *v,
                            int64_t v_stride);
-    /* m[f*m_stride + c], f < 64 -> y [6][6][n]: A^T m A. */
-    void (*winograd_output)(int64_t n, const float *m, int64_t m_stride, float *y);
+    /* m[f*m_stride + c], f < 64, bias (n) or NULL -> y[i*row_stride + j*col_stride + c], i, j < 6:
+     * A^T m A + bias, added to y when `add`. */
+    void (*winograd_output)(int64_t n, const float *m, int64_t m_stride, const float *bias, bool add,
+                            float *y, int64_t row_stride, int64_t col_stride);
 } kx_kernels;
 
 /* limit: NULL or "auto" for the best set that the processor has, or a set's name ("portable"; "avx2",
- * "avx512"; "neon"). Errors: KX_ERR_INPUT, for an unknown name and for a set that the processor (or the system)
- * lacks. */
+ * "avx512"; "neon"). Errors: KX_ERR_INPUT, for an unknown name and for a set that the processor (or the
+ * system) lacks. */
 kx_status kx_kernels_choose(const char *limit, const kx_kernels **kernels, kx_error *err);
 
 /* What choose picks from: the sets of this architecture, the plainest first. */

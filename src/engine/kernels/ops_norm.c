@@ -1,70 +1,87 @@
 /* Group norm as an affine map per channel.
  *
- * Two passes (means, then squared distances from them) with sums in double. The rows are cut into chunks of a
- * fixed number, each chunk leaves its sums by group in a table, and the table is added up in order: so the
- * bytes do not depend on the threads.
+ * The rows are cut into chunks that fit in a core's cache, of a size that the channels alone decide. A chunk
+ * is read twice: for the mean of each group within it, and for the squared distances from that. The chunks
+ * are put together in order, with sums in double: mean = sum / count, squares = sum of (squares + count (mean
+ * of the chunk - mean)^2) (Chan, Golub and LeVeque 1983). So the map is read from memory once, as exactly as
+ * by two passes over all of it, and the bytes do not depend on the threads.
  */
 #include "engine/kernels/driver.h"
 
 #include <math.h>
 
-enum { ROWS_PER_CHUNK = 1024 };
+enum { CHUNK_FLOATS = 64 * 1024 };
 
 typedef struct group_work {
     kx_guard guard;
     const kx_kernels *kernels;
     const kx_tensor *x;
-    int64_t groups, chunks;
-    const double *mean; /* (C), NULL in the first pass */
-    double *partial;    /* [chunks][groups] */
-    uint8_t *columns;   /* of each worker: (C) */
+    int64_t groups, chunks, rows; /* rows of a chunk */
+    double *sums, *squares;       /* [chunks][groups] */
+    uint8_t *columns;             /* of each worker: sums (C) | means (C) */
     int64_t piece;
 } group_work;
+
+static int64_t rows_of(const group_work *work, int64_t chunk)
+{
+    return kx_min(work->rows, work->x->rows - chunk * work->rows);
+}
+
+/* Sums over rows of a chunk, columns of a group -> totals (groups); columns (C): scratch. mean may be NULL.
+ */
+static void sum_groups(const group_work *work, int64_t chunk, const double *mean, double *columns,
+                       double *totals)
+{
+    int64_t C = work->x->cols, per_group = C / work->groups;
+    memset(columns, 0, (size_t)C * sizeof(double));
+    work->kernels->column_sums(rows_of(work, chunk), C,
+                               kx_tensor_f32(work->x) + chunk * work->rows * work->x->stride, work->x->stride,
+                               mean, columns);
+    for (int64_t g = 0; g < work->groups; g++) {
+        totals[g] = 0;
+        for (int64_t c = g * per_group; c < (g + 1) * per_group; c++) totals[g] += columns[c];
+    }
+}
 
 static void group_chunk(void *arguments, size_t chunk, size_t worker)
 {
     group_work *work = arguments;
     if (kx_guard_stopped(&work->guard, worker)) return;
-    int64_t C = work->x->cols, per_group = C / work->groups, first = (int64_t)chunk * ROWS_PER_CHUNK;
-    double *columns = (double *)(void *)(work->columns + (int64_t)worker * work->piece);
-    memset(columns, 0, (size_t)C * sizeof(double));
-    work->kernels->column_sums(kx_min(ROWS_PER_CHUNK, work->x->rows - first), C,
-                               kx_tensor_f32(work->x) + first * work->x->stride, work->x->stride, work->mean,
-                               columns);
-    for (int64_t g = 0; g < work->groups; g++) {
-        double sum = 0;
-        for (int64_t c = g * per_group; c < (g + 1) * per_group; c++) sum += columns[c];
-        work->partial[(int64_t)chunk * work->groups + g] = sum;
-    }
+    int64_t C = work->x->cols, per_group = C / work->groups, first = (int64_t)chunk * work->groups;
+    double *columns = (double *)(void *)(work->columns + (int64_t)worker * work->piece), *mean = columns + C;
+    double count = (double)rows_of(work, (int64_t)chunk) * (double)per_group;
+    sum_groups(work, (int64_t)chunk, NULL, columns, work->sums + first);
+    for (int64_t c = 0; c < C; c++) mean[c] = work->sums[first + c / per_group] / count;
+    sum_groups(work, (int64_t)chunk, mean, columns, work->squares + first);
 }
 
-/* The sum of group g over all chunks. */
-static double group_total(const group_work *work, int64_t g)
+/* The mean of group g, and the mean of the squared distances from it. */
+static double join_chunks(const group_work *work, int64_t g, double *variance)
 {
-    double total = 0;
-    for (int64_t chunk = 0; chunk < work->chunks; chunk++) total += work->partial[chunk * work->groups + g];
-    return total;
+    double per_group = (double)(work->x->cols / work->groups), sum = 0, squares = 0;
+    double count = (double)work->x->rows * per_group;
+    for (int64_t chunk = 0; chunk < work->chunks; chunk++) sum += work->sums[chunk * work->groups + g];
+    double mean = sum / count;
+    for (int64_t chunk = 0; chunk < work->chunks; chunk++) {
+        double some = (double)rows_of(work, chunk) * per_group;
+        double apart = work->sums[chunk * work->groups + g] / some - mean;
+        squares += work->squares[chunk * work->groups + g] + some * apart * apart;
+    }
+    *variance = squares / count;
+    return mean;
 }
 
-static void compute_affine(group_work *work, float eps, const float *weight, const float *bias, double *mean,
-                           float *scale, float *shift)
+static void compute_affine(group_work *work, float eps, const float *weight, const float *bias, float *scale,
+                           float *shift)
 {
-    int64_t C = work->x->cols, per_group = C / work->groups;
-    double count = (double)work->x->rows * (double)per_group;
-    kx_guard_run(&work->guard, work->chunks, group_chunk, work);
-    for (int64_t c = 0; c < C; c++) mean[c] = 0;
-    for (int64_t g = 0; g < work->groups; g++) {
-        double group_mean = group_total(work, g) / count;
-        for (int64_t c = g * per_group; c < (g + 1) * per_group; c++) mean[c] = group_mean;
-    }
-    work->mean = mean;
+    int64_t per_group = work->x->cols / work->groups;
     kx_guard_run(&work->guard, work->chunks, group_chunk, work);
     for (int64_t g = 0; g < work->groups; g++) {
-        double inverse = 1.0 / sqrt(group_total(work, g) / count + (double)eps);
+        double variance, mean = join_chunks(work, g, &variance), inverse = 1.0 / sqrt(variance + (double)eps);
         for (int64_t c = g * per_group; c < (g + 1) * per_group; c++) {
             double factor = (double)weight[c] * inverse;
             scale[c] = (float)factor;
-            shift[c] = (float)((double)bias[c] - mean[c] * factor);
+            shift[c] = (float)((double)bias[c] - mean * factor);
         }
     }
 }
@@ -79,13 +96,14 @@ void kx_op_group_norm_affine(kx_ops *ops, const kx_tensor *x, int64_t groups, fl
     kx_profile_rows(ops, "group norm sums", NULL, x, 2);
     kx_scratch_mark mark = kx_ops_mark(ops);
     group_work work = {.guard = {.ops = ops}, .kernels = ops->kernels, .x = x, .groups = groups};
-    work.chunks = kx_ceil_div(x->rows, ROWS_PER_CHUNK);
-    work.piece = kx_driver_piece(C * (int64_t)sizeof(double));
-    double *mean = kx_driver_take(ops, "group norm: means", C * (int64_t)sizeof(double));
-    work.partial = kx_driver_take(ops, "group norm: sums", work.chunks * groups * (int64_t)sizeof(double));
+    work.rows = kx_max(1, CHUNK_FLOATS / C);
+    work.chunks = kx_ceil_div(x->rows, work.rows);
+    work.piece = kx_driver_piece(2 * C * (int64_t)sizeof(double));
+    work.sums = kx_driver_take(ops, "group norm: sums", work.chunks * groups * (int64_t)sizeof(double));
+    work.squares = kx_driver_take(ops, "group norm: squares", work.chunks * groups * (int64_t)sizeof(double));
     work.columns = kx_driver_take_workers(ops, "group norm: sums of the workers", work.piece);
     if (!kx_ops_idle(ops))
-        compute_affine(&work, eps, weight, bias, mean, kx_tensor_f32(scale), kx_tensor_f32(shift));
+        compute_affine(&work, eps, weight, bias, kx_tensor_f32(scale), kx_tensor_f32(shift));
     kx_ops_release(ops, mark);
     kx_profile_end(ops);
 }

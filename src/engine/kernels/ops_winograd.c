@@ -8,7 +8,7 @@
  * the output channels:
  *
  *     worker: input [8][block width x 6 + 2][C] | points [64][tiles][C] | products [64][tiles][columns]
- *             | outputs [6][6][columns]
+ *             | outputs of a tile at the border [6][6][columns]
  *
  * It copies one row of tiles after the other into `input` with affine map and SiLU applied, transforms them,
  * multiplies point by point, `columns` output channels at a time, and transforms back. The rows of points and
@@ -172,18 +172,25 @@ static void multiply_point(const winograd_work *work, const winograd_block *bloc
 static void store_tile(const winograd_work *work, const winograd_block *block, int64_t tile, int64_t n0,
                        int64_t cols)
 {
+    const kx_tensor *map = work->y;
     int64_t top = (block->top + tile / block->across) * OUTPUTS,
-            left = (block->left + tile % block->across) * OUTPUTS;
-    int64_t rows = kx_min(OUTPUTS, work->y->height - top), across = kx_min(OUTPUTS, work->y->width - left);
+            left = (block->left + tile % block->across) * OUTPUTS, line = map->width * map->stride;
+    int64_t rows = kx_min(OUTPUTS, map->height - top), across = kx_min(OUTPUTS, map->width - left);
     const float *bias = work->conv->bias == NULL ? NULL : work->conv->bias + n0;
+    const float *products = block->products + tile * work->columns;
+    float *y = kx_tensor_f32(map) + top * line + left * map->stride + n0;
+    if (rows == OUTPUTS && across == OUTPUTS) {
+        work->kernels->winograd_output(cols, products, work->product_stride, bias, work->add, y, line,
+                                       map->stride);
+        return;
+    }
     kx_epilogue epilogue = work->add ? KX_EPILOGUE_ADD : KX_EPILOGUE_STORE;
-    work->kernels->winograd_output(cols, block->products + tile * work->columns, work->product_stride,
-                                   block->outputs);
+    work->kernels->winograd_output(cols, products, work->product_stride, NULL, false, block->outputs,
+                                   OUTPUTS * cols, cols);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < across; j++)
             work->kernels->epilogue(epilogue, cols, block->outputs + (i * OUTPUTS + j) * cols, bias, NULL,
-                                    kx_tensor_f32(work->y) +
-                                        ((top + i) * work->y->width + left + j) * work->y->stride + n0);
+                                    y + i * line + j * map->stride);
 }
 
 static void block_chunk(void *arguments, size_t chunk, size_t worker)

@@ -128,25 +128,40 @@ static void winograd_weights(int64_t n, const float *g, float *u, int64_t u_stri
     if (c < n) weight_channels(n - c, g + c, n, u + c, u_stride);
 }
 
-static inline __attribute__((always_inline)) void output_channels(int64_t count, const float *m,
-                                                                  int64_t m_stride, int64_t n, float *y)
+/* Where the outputs of a tile go. */
+typedef struct output_place {
+    const float *bias; /* (n) or NULL */
+    bool add;          /* y += */
+    float *y;
+    int64_t row_stride, col_stride;
+} output_place;
+
+static inline __attribute__((always_inline)) void
+output_channels(int64_t count, const float *m, int64_t m_stride, int64_t c, const output_place *place)
 {
     lanes columns[OUTPUTS * POINTS]; /* [i][j]: transformed along the columns of the picture */
+    lanes bias = place->bias == NULL ? lanes_set(0) : load_channels(place->bias + c, count);
     for (int j = 0; j < POINTS; j++) {
         lanes d[POINTS];
-        for (int i = 0; i < POINTS; i++) d[i] = load_channels(m + (i * POINTS + j) * m_stride, count);
+        for (int i = 0; i < POINTS; i++) d[i] = load_channels(m + c + (i * POINTS + j) * m_stride, count);
         output_line(d, columns + j, POINTS);
     }
     for (int i = 0; i < OUTPUTS; i++) {
         lanes line[OUTPUTS];
         output_line(columns + i * POINTS, line, 1);
-        for (int j = 0; j < OUTPUTS; j++) store_channels(y + (i * OUTPUTS + j) * n, count, line[j]);
+        for (int j = 0; j < OUTPUTS; j++) {
+            float *to = place->y + i * place->row_stride + j * place->col_stride + c;
+            lanes value = lanes_add(line[j], bias);
+            store_channels(to, count, place->add ? lanes_add(load_channels(to, count), value) : value);
+        }
     }
 }
 
-static void winograd_output(int64_t n, const float *m, int64_t m_stride, float *y)
+static void winograd_output(int64_t n, const float *m, int64_t m_stride, const float *bias, bool add,
+                            float *y, int64_t row_stride, int64_t col_stride)
 {
+    const output_place place = {bias, add, y, row_stride, col_stride};
     int64_t c = 0;
-    for (; c + LANES <= n; c += LANES) output_channels(LANES, m + c, m_stride, n, y + c);
-    if (c < n) output_channels(n - c, m + c, m_stride, n, y + c);
+    for (; c + LANES <= n; c += LANES) output_channels(LANES, m, m_stride, c, &place);
+    if (c < n) output_channels(n - c, m, m_stride, c, &place);
 }

@@ -29,4 +29,5 @@ bool kx_all_finite_neon(int64_t n, const float *x);
 void kx_winograd_weights_neon(int64_t n, const float *g, float *u, int64_t u_stride);
 void kx_winograd_input_neon(int64_t n, const float *x, int64_t row_stride, int64_t col_stride, float *v,
                             int64_t v_stride);
-void kx_winograd_output_neon(int64_t n, const float *m, int64_t m_stride, float *y);
+void kx_winograd_output_neon(int64_t n, const float *m, int64_t m_stride, const float *bias, bool add,
+                             float *y, int64_t row_stride, int64_t col_stride);

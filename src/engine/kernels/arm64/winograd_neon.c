@@ -1,8 +1,8 @@
 /* The transforms of winograd_lanes.h under the names of this set. */
 #include "engine/kernels/arm64/lanes_neon.h"
 
-#include "engine/kernels/winograd_lanes.h"
 #include "engine/kernels/arm64/arm64.h"
+#include "engine/kernels/winograd_lanes.h"
 
 void kx_winograd_weights_neon(int64_t n, const float *g, float *u, int64_t u_stride)
 {
@@ -15,7 +15,8 @@ void kx_winograd_input_neon(int64_t n, const float *x, int64_t row_stride, int64
     winograd_input(n, x, row_stride, col_stride, v, v_stride);
 }
 
-void kx_winograd_output_neon(int64_t n, const float *m, int64_t m_stride, float *y)
+void kx_winograd_output_neon(int64_t n, const float *m, int64_t m_stride, const float *bias, bool add,
+                             float *y, int64_t row_stride, int64_t col_stride)
 {
-    winograd_output(n, m, m_stride, y);
+    winograd_output(n, m, m_stride, bias, add, y, row_stride, col_stride);
 }

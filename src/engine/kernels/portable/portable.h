@@ -30,7 +30,8 @@ bool kx_all_finite_portable(int64_t n, const float *x);
 void kx_winograd_weights_portable(int64_t n, const float *g, float *u, int64_t u_stride);
 void kx_winograd_input_portable(int64_t n, const float *x, int64_t row_stride, int64_t col_stride, float *v,
                                 int64_t v_stride);
-void kx_winograd_output_portable(int64_t n, const float *m, int64_t m_stride, float *y);
+void kx_winograd_output_portable(int64_t n, const float *m, int64_t m_stride, const float *bias, bool add,
+                                 float *y, int64_t row_stride, int64_t col_stride);
 
 void kx_tile_i8_portable(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
                          const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,

@@ -15,7 +15,8 @@ void kx_winograd_input_portable(int64_t n, const float *x, int64_t row_stride, i
     winograd_input(n, x, row_stride, col_stride, v, v_stride);
 }
 
-void kx_winograd_output_portable(int64_t n, const float *m, int64_t m_stride, float *y)
+void kx_winograd_output_portable(int64_t n, const float *m, int64_t m_stride, const float *bias, bool add,
+                                 float *y, int64_t row_stride, int64_t col_stride)
 {
-    winograd_output(n, m, m_stride, y);
+    winograd_output(n, m, m_stride, bias, add, y, row_stride, col_stride);
 }

@@ -39,7 +39,8 @@ bool kx_all_finite_avx2(int64_t n, const float *x);
 void kx_winograd_weights_avx2(int64_t n, const float *g, float *u, int64_t u_stride);
 void kx_winograd_input_avx2(int64_t n, const float *x, int64_t row_stride, int64_t col_stride, float *v,
                             int64_t v_stride);
-void kx_winograd_output_avx2(int64_t n, const float *m, int64_t m_stride, float *y);
+void kx_winograd_output_avx2(int64_t n, const float *m, int64_t m_stride, const float *bias, bool add,
+                             float *y, int64_t row_stride, int64_t col_stride);
 
 void kx_tile_avx512(int64_t rows, int64_t width, int64_t depth, const float *a, int64_t a_stride,
                     const float *b, bool add, float *c, int64_t c_stride);
@@ -63,7 +64,8 @@ bool kx_all_finite_avx512(int64_t n, const float *x);
 void kx_winograd_weights_avx512(int64_t n, const float *g, float *u, int64_t u_stride);
 void kx_winograd_input_avx512(int64_t n, const float *x, int64_t row_stride, int64_t col_stride, float *v,
                               int64_t v_stride);
-void kx_winograd_output_avx512(int64_t n, const float *m, int64_t m_stride, float *y);
+void kx_winograd_output_avx512(int64_t n, const float *m, int64_t m_stride, const float *bias, bool add,
+                               float *y, int64_t row_stride, int64_t col_stride);
 
 void kx_tile_i8_avx2(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
                      const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
