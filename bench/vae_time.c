@@ -3,8 +3,9 @@
  *     vae-time MODEL encode|decode f32|bf16 SIDE ROUNDS [IN OUT]
  *
  * MODEL is a model folder, whose VAE is loaded; a picture has SIDE x SIDE pixels. IN and OUT are raw f32,
- * channels last: the pixels or the latent; without them the input is random. Prints the seconds of each
- * round, then those of the last one up to each named tensor. */
+ * channels last: the pixels or the latent; without them the input is random. THREADS and KONTEXT_CPU are read
+ * from the environment. Prints the seconds of each round, then those of the last one up to each named tensor.
+ */
 #include "engine/formats/model_folder.h"
 #include "engine/kernels/kernels.h"
 #include "engine/model/vae.h"
@@ -14,11 +15,16 @@
 #include <string.h>
 #include <time.h>
 
-static double now(void)
+static double clock_seconds(clockid_t clock)
 {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(clock, &time);
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static double now(void)
+{
+    return clock_seconds(CLOCK_MONOTONIC);
 }
 
 typedef struct run {
@@ -73,13 +79,16 @@ static kx_status time_rounds(const run *r, kx_ops *ops, int rounds, kx_error *er
     double last = 0;
     for (int round = 0; round < rounds; round++) {
         double start = last = now();
+        double busy = clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
         uint64_t before = ops->flops;
         ops->trace = round == rounds - 1 && rounds > 1 ? print_trace : NULL;
         ops->trace_user = &last;
         call(r, ops);
         KX_TRY(kx_ops_status(ops, err));
         double seconds = now() - start;
-        printf("%.3f s, %.1f GFLOP/s\n", seconds, 1e-9 * (double)(ops->flops - before) / seconds);
+        busy = clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - busy;
+        printf("%.3f s, %.1f GFLOP/s, %.3f s of processors\n", seconds,
+               1e-9 * (double)(ops->flops - before) / seconds, busy);
     }
 out:
     return status;
@@ -103,7 +112,7 @@ int main(int argc, char **argv)
              .latent = new_map(side / 8, 16)};
     kx_tensor *from = r.encode ? &r.pixels : &r.latent, *to = r.encode ? &r.latent : &r.pixels;
     fill(from, argc == 8 ? argv[6] : NULL);
-    kx_ops ops = {.precision = strcmp(argv[3], "f32") == 0 ? KX_PRECISION_F32 : KX_PRECISION_F32 + 1};
+    kx_ops ops = {.precision = strcmp(argv[3], "f32") == 0 ? KX_PRECISION_F32 : KX_PRECISION_BF16};
     KX_TRY(kx_model_files_open(&files, argv[1], NULL, err));
     kx_vae_config hints = {.groups = files->configs.vae.norm_num_groups.value,
                            .scaling = (float)files->configs.vae.scaling_factor.value,
