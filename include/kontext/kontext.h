@@ -147,6 +147,7 @@ typedef enum kx_precision {
     KX_PRECISION_BF16,
     KX_PRECISION_INT8,
 } kx_precision;
+KX_API const char *kx_precision_name(kx_precision precision); /* "auto", "f32", "bf16", "int8" */
 
 typedef struct kx_model_options {
     const char *path;       /* a model folder */
@@ -167,7 +168,7 @@ KX_API void kx_model_close(kx_model *model);
  * for each part its files, layout, dtypes, tensors, parameters, bytes and sizes. */
 KX_API kx_status kx_model_describe(kx_model *model, char **json, kx_error *err);
 
-/* Progress and cancel of long calls. `stage` is one word: "verify", "text", "encode", "denoise", "decode", "write".
+/* Progress and cancel of long calls. `stage` is one word: "verify", "pack", "text", "encode", "denoise", "decode", "write".
  * done counts to total within a stage; during "denoise" these are steps. */
 typedef struct kx_progress {
     const char *stage;

@@ -61,6 +61,13 @@ void kx_file_map_drop(const kx_file_map *map)
     if (map->data != NULL) madvise((void *)(uintptr_t)map->data, map->bytes, MADV_DONTNEED);
 }
 
+void kx_file_drop_range(const void *data, size_t bytes)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)data + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)data + bytes) / page * page;
+    if (end > begin) madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 kx_status kx_file_read(const char *path, kx_bytes *out, kx_status blame, kx_error *err)
 {
     kx_status status = KX_OK;

@@ -20,6 +20,8 @@ kx_status kx_file_map_open(kx_file_map *map, const char *path, kx_status blame, 
 void kx_file_map_close(kx_file_map *map);
 /* Lets the pages leave memory; they are read again when touched. */
 void kx_file_map_drop(const kx_file_map *map);
+/* The same for the whole pages among some bytes of a map. */
+void kx_file_drop_range(const void *data, size_t bytes);
 
 /* Appends the file to `out`, whose cap bounds it; a larger file is `blame`. Reads pipes and devices as well.
  */

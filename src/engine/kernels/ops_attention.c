@@ -183,6 +183,14 @@ void kx_op_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor
     assert(attention->heads > 0 && attention->head_dim > 0 && k->rows > 0);
     assert(q->cols == cols && k->cols == cols && v->cols == cols && out->cols == cols);
     assert(out->rows == q->rows && v->rows == k->rows);
+    if (kx_tensor_is_operand(out)) {
+        kx_scratch_mark plain_mark = kx_ops_mark(ops);
+        kx_tensor plain = kx_ops_take(ops, "attention: plain", out->rows, out->cols);
+        kx_op_attention(ops, attention, q, k, v, &plain);
+        kx_op_quantise(ops, &plain, out);
+        kx_ops_release(ops, plain_mark);
+        return;
+    }
     assert(q->dtype == KX_F32 && k->dtype == KX_F32 && v->dtype == KX_F32 && out->dtype == KX_F32);
     assert(attention->distance_bias == NULL || q->rows <= k->rows);
     if (kx_driver_failed(ops) || q->rows == 0) return;

@@ -88,6 +88,14 @@ kx_tensor kx_ops_take_operand(kx_ops *ops, const char *name, int64_t rows, int64
     return operand;
 }
 
+kx_tensor kx_ops_as_operand(kx_ops *ops, const char *name, const kx_tensor *x)
+{
+    if (!kx_ops_narrow(ops)) return *x;
+    kx_tensor operand = kx_ops_take_operand(ops, name, x->rows, x->cols, 0);
+    kx_op_quantise(ops, x, &operand);
+    return operand;
+}
+
 kx_tensor kx_ops_take_map(kx_ops *ops, const char *name, int64_t height, int64_t width, int64_t channels)
 {
     kx_tensor tensor = kx_ops_take(ops, name, height * width, channels);

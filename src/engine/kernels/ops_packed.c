@@ -116,9 +116,11 @@ static void run_chunk(void *arguments, size_t index, size_t worker)
     finish_chunk(work, &chunk);
 }
 
-static bool fits(const kx_tensor *x, const kx_packed *packed)
+static bool fits(const kx_tensor *x, const kx_linear *linear, const kx_tensor *y)
 {
-    return x->dtype == (packed->dtype == KX_I8 ? KX_U8 : KX_BF16) && x->cols == packed->cols;
+    const kx_packed *packed = linear->packed;
+    return packed != NULL && x->dtype == (packed->dtype == KX_I8 ? KX_U8 : KX_BF16) &&
+           x->cols == packed->cols && y->cols == packed->rows && linear->split == packed->split;
 }
 
 void kx_driver_packed_linear(kx_ops *ops, const kx_tensor *x, const kx_linear *linear, kx_epilogue epilogue,
@@ -126,22 +128,21 @@ void kx_driver_packed_linear(kx_ops *ops, const kx_tensor *x, const kx_linear *l
 {
     bool writes =
         epilogue != KX_EPILOGUE_ADD && epilogue != KX_EPILOGUE_GATED_ADD && epilogue != KX_EPILOGUE_MULTIPLY;
-    assert(linear->packed != NULL && fits(x, linear->packed) && y->rows == x->rows);
-    assert(linear->packed->rows == y->cols && (writes || !kx_tensor_is_operand(y)));
-    const kx_packed *packed = linear->packed;
+    assert(y->rows == x->rows && (writes || !kx_tensor_is_operand(y)));
+    assert(ops->dry || fits(x, linear, y)); /* a plan is made before anything is packed */
+    bool is_int8 = x->dtype == KX_U8;
     kx_scratch_mark mark = kx_ops_mark(ops);
     packed_work work = {.guard = {.ops = ops},
                         .kernels = ops->kernels,
                         .x = x,
                         .y = y,
-                        .packed = packed,
+                        .packed = linear->packed,
                         .bias = linear->bias,
                         .gate = gate,
                         .epilogue = epilogue,
-                        .tile = packed->dtype == KX_I8 ? ops->kernels->tile_i8_limit
-                                                       : ops->kernels->tile_bf16_limit,
-                        .groups = kx_packed_groups(packed->dtype, packed->cols, packed->split),
-                        .planes = kx_packed_planes(packed->dtype, packed->cols, packed->split)};
+                        .tile = is_int8 ? ops->kernels->tile_i8_limit : ops->kernels->tile_bf16_limit,
+                        .groups = kx_packed_groups(x->dtype, x->cols, linear->split),
+                        .planes = kx_packed_planes(x->dtype, x->cols, linear->split)};
     choose_chunks(&work, (int64_t)kx_pool_threads(ops->pool));
     work.piece = kx_driver_piece(work.rows * work.cols * (int64_t)sizeof(float));
     work.scratch = kx_driver_take_workers(ops, "linear: sums of the workers", work.piece);

@@ -48,6 +48,9 @@ typedef struct kx_mmdit kx_mmdit;
  * stay in the file. Errors: KX_ERR_MODEL, KX_ERR_MEMORY. */
 kx_status kx_mmdit_load(kx_mmdit **model, const kx_weight_source *source, const kx_mmdit_config *hints,
                         kx_error *err);
+/* Visits every matrix that a lower precision packs: those of the blocks, in the order of their use, without the
+ * modulation. What surrounds the blocks is a fraction of the work and stays as it is in the file. */
+kx_status kx_mmdit_each_linear(kx_mmdit *model, kx_linear_visit *visit, void *context, kx_error *err);
 void kx_mmdit_free(kx_mmdit *model);
 const kx_mmdit_config *kx_mmdit_config_of(const kx_mmdit *model);
 /* Memory of its own: biases and norm scales. */

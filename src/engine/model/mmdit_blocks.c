@@ -4,6 +4,9 @@
  * In the single block that puts it where the second product wants it, beside the gelu of the MLP:
  *
  *     [ K | V ]   [ Q -> attention | gelu(M) ]      the right part, as it stands, is the input of linear2
+ *
+ * In a lower precision what products read is an operand (packed.h), which norms, epilogues and attention
+ * write as such; Q, K and V themselves stay f32.
  */
 #include "engine/model/mmdit_parts.h"
 
@@ -32,13 +35,13 @@ static void norm_and_rotate(const kx_mmdit_config *config, kx_ops *ops, const kx
     kx_op_head_norm_rope(ops, x, config->head_dim, scale, norm_eps, &cosines, &sines);
 }
 
-/* q (Tq,h) := softmax(q k^T / sqrt(d)) v, for each head */
-static void attend(const kx_mmdit_config *config, kx_ops *ops, kx_tensor *q, const kx_tensor *k,
-                   const kx_tensor *v)
+/* out (Tq,h) = softmax(q k^T / sqrt(d)) v, for each head; out may be q */
+static void attend(const kx_mmdit_config *config, kx_ops *ops, const kx_tensor *q, const kx_tensor *k,
+                   const kx_tensor *v, kx_tensor *out)
 {
     kx_attention attention = {
         .heads = config->heads, .head_dim = config->head_dim, .scale = 1.0f / sqrtf((float)config->head_dim)};
-    kx_op_attention(ops, &attention, q, k, v, q);
+    kx_op_attention(ops, &attention, q, k, v, out);
 }
 
 /* ---- Double block -------------------------------------------------------------------------------------- */
@@ -73,8 +76,8 @@ static void feed_forward(const kx_mmdit_config *config, kx_ops *ops, const strea
     kx_scratch_mark mark = kx_ops_mark(ops);
     int64_t h = config->hidden;
     kx_tensor rows = kx_tensor_rows(x, s->first, s->count);
-    kx_tensor normed = kx_ops_take(ops, "transformer: normed", s->count, h);
-    kx_tensor hidden = kx_ops_take(ops, "transformer: hidden", s->count, config->mlp);
+    kx_tensor normed = kx_ops_take_operand(ops, "transformer: normed", s->count, h, 0);
+    kx_tensor hidden = kx_ops_take_operand(ops, "transformer: hidden", s->count, config->mlp, 0);
     kx_op_norm_modulate(ops, &rows, chunk(s->modulation, h, SHIFT2), chunk(s->modulation, h, SCALE2),
                         norm_eps, &normed);
     kx_op_linear(ops, &normed, &s->weights->up, KX_EPILOGUE_GELU_TANH, NULL, &hidden);
@@ -91,13 +94,14 @@ void kx_mmdit_run_double(const kx_mmdit_config *config, kx_ops *ops, const kx_mm
     const stream streams[2] = {{&block->text, text, 0, rows->text},
                                {&block->image, image, rows->text, rows->target + rows->references}};
     kx_tensor qkv = kx_ops_take(ops, "transformer: q, k, v", x->rows, 3 * h);
-    kx_tensor normed = kx_ops_take(ops, "transformer: normed", x->rows, h);
+    kx_tensor normed = kx_ops_take_operand(ops, "transformer: normed", x->rows, h, 0);
     kx_tensor q = kx_tensor_cols(&qkv, 0, h), k = kx_tensor_cols(&qkv, h, h),
               v = kx_tensor_cols(&qkv, 2 * h, h);
     for (int i = 0; i < 2; i++) project_stream(config, ops, rows, &streams[i], x, &normed, &qkv);
-    attend(config, ops, &q, &k, &v);
+    kx_tensor attended = kx_ops_narrow(ops) ? normed : q; /* normed is free again */
+    attend(config, ops, &q, &k, &v, &attended);
     for (int i = 0; i < 2; i++) {
-        kx_tensor from = kx_tensor_rows(&q, streams[i].first, streams[i].count);
+        kx_tensor from = kx_tensor_rows(&attended, streams[i].first, streams[i].count);
         kx_tensor to = kx_tensor_rows(x, streams[i].first, streams[i].count);
         kx_op_linear(ops, &from, &streams[i].weights->proj, KX_EPILOGUE_GATED_ADD,
                      chunk(streams[i].modulation, h, GATE1), &to);
@@ -115,10 +119,12 @@ void kx_mmdit_run_single(const kx_mmdit_config *config, kx_ops *ops, const kx_mm
     int64_t h = config->hidden, S = all_rows(rows);
     int64_t first = target_only ? rows->text : 0, count = target_only ? rows->target : S;
     kx_tensor kv = kx_ops_take(ops, "transformer: k, v", S, 2 * h);
-    kx_tensor wide = kx_ops_take(ops, "transformer: attention, hidden", count, h + config->mlp);
-    kx_tensor normed = kx_ops_take(ops, "transformer: normed", S, h);
+    kx_tensor wide = kx_ops_take_operand(ops, "transformer: attention, hidden", count, h + config->mlp, h);
+    kx_tensor normed = kx_ops_take_operand(ops, "transformer: normed", S, h, 0);
+    kx_tensor attended = kx_tensor_cols(&wide, 0, h);
+    kx_tensor q = kx_ops_narrow(ops) ? kx_ops_take(ops, "transformer: q", count, h) : attended;
     kx_tensor k = kx_tensor_cols(&kv, 0, h), v = kx_tensor_cols(&kv, h, h);
-    kx_tensor q = kx_tensor_cols(&wide, 0, h), hidden = kx_tensor_cols(&wide, h, config->mlp);
+    kx_tensor hidden = kx_tensor_cols(&wide, h, config->mlp);
     kx_tensor wanted = kx_tensor_rows(&normed, first, count), updated = kx_tensor_rows(x, first, count);
     kx_op_norm_modulate(ops, x, chunk(modulation, h, SHIFT1), chunk(modulation, h, SCALE1), norm_eps,
                         &normed);
@@ -127,7 +133,7 @@ void kx_mmdit_run_single(const kx_mmdit_config *config, kx_ops *ops, const kx_mm
     kx_op_linear(ops, &wanted, &block->up, KX_EPILOGUE_GELU_TANH, NULL, &hidden);
     norm_and_rotate(config, ops, rows, first, block->query_scale, &q);
     norm_and_rotate(config, ops, rows, 0, block->key_scale, &k);
-    attend(config, ops, &q, &k, &v);
+    attend(config, ops, &q, &k, &v, &attended);
     kx_op_linear(ops, &wide, &block->down, KX_EPILOGUE_GATED_ADD, chunk(modulation, h, GATE1), &updated);
     kx_ops_release(ops, mark);
 }

@@ -4,6 +4,7 @@
 #include "engine/model/parameters.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct t5_block {
@@ -110,6 +111,25 @@ out:
     return status;
 }
 
+kx_status kx_t5_each_linear(kx_t5 *t5, kx_linear_visit *visit, void *context, kx_error *err)
+{
+    kx_status status = KX_OK;
+    for (int i = 0; i < t5->config.blocks; i++) {
+        t5_block *block = &t5->blocks[i];
+        kx_linear *linears[] = {&block->qkv, &block->out, &block->gate, &block->up, &block->down};
+        static const char *const names[] = {"0.SelfAttention.qkv", "0.SelfAttention.o",
+                                            "1.DenseReluDense.wi_0", "1.DenseReluDense.wi_1",
+                                            "1.DenseReluDense.wo"};
+        for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
+            char name[96];
+            snprintf(name, sizeof name, "encoder.block.%d.layer.%s", i, names[k]);
+            KX_TRY(visit(context, name, linears[k], err));
+        }
+    }
+out:
+    return status;
+}
+
 void kx_t5_free(kx_t5 *t5)
 {
     if (t5 == NULL) return;
@@ -159,7 +179,7 @@ static void attend(const kx_t5 *t5, kx_ops *ops, const t5_block *block, const kx
 {
     kx_scratch_mark mark = kx_ops_mark(ops);
     int64_t inner = t5->config.heads * t5->config.head_dim;
-    kx_tensor y = kx_ops_take(ops, "t5: normed", x->rows, t5->config.width);
+    kx_tensor y = kx_ops_take_operand(ops, "t5: normed", x->rows, t5->config.width, 0);
     kx_tensor qkv = kx_ops_take(ops, "t5: q, k, v", x->rows, 3 * inner);
     kx_tensor q = kx_tensor_cols(&qkv, 0, inner), k = kx_tensor_cols(&qkv, inner, inner),
               v = kx_tensor_cols(&qkv, 2 * inner, inner);
@@ -170,7 +190,8 @@ static void attend(const kx_t5 *t5, kx_ops *ops, const t5_block *block, const kx
                               .scale = 1.0f,
                               .distance_bias = bias->data};
     kx_op_attention(ops, &attention, &q, &k, &v, &q);
-    kx_op_linear(ops, &q, &block->out, KX_EPILOGUE_ADD, NULL, x);
+    kx_tensor attended = kx_ops_as_operand(ops, "t5: attended", &q);
+    kx_op_linear(ops, &attended, &block->out, KX_EPILOGUE_ADD, NULL, x);
     kx_ops_release(ops, mark);
 }
 
@@ -178,12 +199,13 @@ static void attend(const kx_t5 *t5, kx_ops *ops, const t5_block *block, const kx
 static void feed_forward(const kx_t5 *t5, kx_ops *ops, const t5_block *block, kx_tensor *x)
 {
     kx_scratch_mark mark = kx_ops_mark(ops);
-    kx_tensor y = kx_ops_take(ops, "t5: normed", x->rows, t5->config.width);
+    kx_tensor y = kx_ops_take_operand(ops, "t5: normed", x->rows, t5->config.width, 0);
     kx_tensor hidden = kx_ops_take(ops, "t5: hidden", x->rows, t5->config.hidden);
     kx_op_rms_norm(ops, x, block->norm2, t5->config.eps, &y);
     kx_op_linear(ops, &y, &block->gate, KX_EPILOGUE_GELU_TANH, NULL, &hidden);
     kx_op_linear(ops, &y, &block->up, KX_EPILOGUE_MULTIPLY, NULL, &hidden);
-    kx_op_linear(ops, &hidden, &block->down, KX_EPILOGUE_ADD, NULL, x);
+    kx_tensor product = kx_ops_as_operand(ops, "t5: gated", &hidden);
+    kx_op_linear(ops, &product, &block->down, KX_EPILOGUE_ADD, NULL, x);
     kx_ops_release(ops, mark);
 }
 

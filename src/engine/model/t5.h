@@ -31,6 +31,8 @@ typedef struct kx_t5 kx_t5;
 /* Parameters under Hugging Face names. hints may be NULL; of it only max_distance and eps are read (heads,
  * when said, must agree). Errors: KX_ERR_MODEL, KX_ERR_MEMORY. */
 kx_status kx_t5_load(kx_t5 **t5, const kx_weight_source *source, const kx_t5_config *hints, kx_error *err);
+/* Visits every matrix that a lower precision packs: those of the blocks. */
+kx_status kx_t5_each_linear(kx_t5 *t5, kx_linear_visit *visit, void *context, kx_error *err);
 void kx_t5_free(kx_t5 *t5);
 const kx_t5_config *kx_t5_config_of(const kx_t5 *t5);
 /* Memory of its own: norm scales and the bias table. */

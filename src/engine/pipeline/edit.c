@@ -2,6 +2,7 @@
 #include "engine/pipeline/checkpoint.h"
 
 #include "engine/pipeline/memory.h"
+#include "engine/pipeline/model_pack.h"
 #include "engine/pipeline/request.h"
 #include "engine/pipeline/stage.h"
 
@@ -224,6 +225,7 @@ kx_status kx_edit_run(kx_model *model, const kx_edit_request *request, const kx_
     KX_TRY(kx_dump_open(&job.dump, request->dump_file, err));
     KX_TRY(kx_job_load_references(&job, err));
     KX_TRY(check_plan(&job, &plan_bytes, err));
+    KX_TRY(kx_model_pack(model, &job.callbacks, err));
     KX_TRY(make_result(&job, err));
     job.result->plan_bytes = plan_bytes;
     job.result->seconds.load = kx_job_stage_seconds(&job);

@@ -11,7 +11,7 @@
 #include <time.h>
 
 typedef struct kx_job {
-    const kx_model *model;
+    kx_model *model;
     const kx_edit_request *request;
     kx_callbacks callbacks;
     kx_geometry geometry;

@@ -24,6 +24,8 @@
 struct kx_model {
     kx_log log;
     const kx_kernels *kernels;
+    kx_precision precision;         /* never AUTO */
+    struct kx_model_packed *packed; /* matrices packed for it, see model_pack.h */
     kx_pool *pool;
     kx_model_files *files;
     kx_clip_tokenizer *clip_tokenizer;

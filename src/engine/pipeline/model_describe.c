@@ -64,7 +64,8 @@ kx_status kx_model_describe(kx_model *model, char **text, kx_error *caller_err)
         json_array_append_new(parts, describe_part(model, &model->files->parts[i]));
     json_t *root =
         json_pack("{s:s?, s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:{s:s, s:s}}", "name", kontext->name,
-                  "path", model->files->path, "licence", licence, "precision", "f32", "kernels",
+                  "path", model->files->path, "licence", licence, "precision",
+                  kx_precision_name(model->precision), "kernels",
                   model->kernels->name, "threads", (json_int_t)kx_pool_threads(model->pool), "parts", parts,
                   "sizes", describe_sizes(model), "limits", describe_limits(model), "tokenizers", "clip",
                   model->files->clip_tokenizer, "t5", model->files->t5_tokenizer);

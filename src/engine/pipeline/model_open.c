@@ -1,4 +1,4 @@
-#include "engine/pipeline/model.h"
+#include "engine/pipeline/model_pack.h"
 
 #include "base/limits.h"
 
@@ -8,6 +8,12 @@
 kx_model_options kx_model_options_default(void)
 {
     return (kx_model_options){.precision = KX_PRECISION_AUTO};
+}
+
+const char *kx_precision_name(kx_precision precision)
+{
+    static const char *const names[] = {"auto", "f32", "bf16", "int8"};
+    return (unsigned)precision < sizeof names / sizeof names[0] ? names[precision] : "unknown";
 }
 
 static kx_status open_tokenizers(kx_model *model, kx_error *err)
@@ -158,8 +164,9 @@ kx_status kx_model_open(kx_model **out, const kx_model_options *options, kx_erro
     *out = NULL;
     KX_FAIL_IF(model == NULL, err, KX_ERR_MEMORY, "out of memory");
     KX_FAIL_IF(options->path == NULL, err, KX_ERR_MODEL, "no model folder is given");
-    KX_FAIL_IF((unsigned)options->precision > KX_PRECISION_F32, err, KX_ERR_INPUT, "unknown precision %d",
+    KX_FAIL_IF((unsigned)options->precision > KX_PRECISION_INT8, err, KX_ERR_INPUT, "unknown precision %d",
                (int)options->precision);
+    model->precision = options->precision == KX_PRECISION_AUTO ? KX_PRECISION_F32 : options->precision;
     model->log = (kx_log){options->warn, options->user};
     KX_TRY(kx_kernels_choose(options->cpu, &model->kernels, err));
     KX_TRY(kx_pool_create(&model->pool, options->threads, err));
@@ -177,6 +184,7 @@ out:
 void kx_model_close(kx_model *model)
 {
     if (model == NULL) return;
+    kx_model_pack_free(model);
     kx_mmdit_free(model->mmdit);
     kx_vae_free(model->vae);
     kx_t5_free(model->t5);

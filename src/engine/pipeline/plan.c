@@ -1,6 +1,7 @@
 #include "engine/pipeline/job.h"
 
 #include "engine/pipeline/memory.h"
+#include "engine/pipeline/model_pack.h"
 #include "engine/pipeline/request.h"
 #include "engine/pipeline/stage.h"
 
@@ -48,10 +49,12 @@ static uint64_t add_lasting(const kx_job *job, kx_plan *plan)
         if (job->streams[k].rgb != NULL) loaded += picture_bytes(geometry->stream_working[k]);
     now = now > loaded ? now - loaded : 0;
     add(plan, "model", "program, tokenizers, norms and biases", now);
+    uint64_t packed = kx_model_pack_bytes(job->model);
+    add(plan, "model", "packed matrices", packed);
     add(plan, "model", "reference pictures", streams);
     add(plan, "model", "result pictures", results);
     add_scratch(plan, "model", &job->kept);
-    return now + streams + results + job->kept.peak;
+    return now + packed + streams + results + job->kept.peak;
 }
 
 kx_status kx_job_plan(kx_job *job, kx_plan **out, kx_error *err)
@@ -60,7 +63,7 @@ kx_status kx_job_plan(kx_job *job, kx_plan **out, kx_error *err)
     kx_stage_cost *costs = calloc(PLAN_STAGES, sizeof *costs);
     kx_plan *plan = calloc(1, sizeof *plan);
     KX_FAIL_IF(plan == NULL || costs == NULL, err, KX_ERR_MEMORY, "out of memory");
-    plan->buffers = calloc((PLAN_STAGES + 1) * KX_SCRATCH_MAX_BUFFERS + 4, sizeof *plan->buffers);
+    plan->buffers = calloc((PLAN_STAGES + 1) * KX_SCRATCH_MAX_BUFFERS + 5, sizeof *plan->buffers);
     KX_FAIL_IF(plan->buffers == NULL, err, KX_ERR_MEMORY, "out of memory");
     kx_scratch_measure(&job->kept);
     kx_job_take_kept(job);

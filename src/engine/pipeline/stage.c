@@ -6,7 +6,11 @@ kx_status kx_stage_measure(const kx_model *model, kx_stage_work *work, void *job
                            kx_error *err)
 {
     kx_scratch_measure(&cost->measured);
-    kx_ops ops = {.kernels = model->kernels, .pool = model->pool, .scratch = &cost->measured, .dry = true};
+    kx_ops ops = {.kernels = model->kernels,
+                  .precision = model->precision,
+                  .pool = model->pool,
+                  .scratch = &cost->measured,
+                  .dry = true};
     work(job, &ops);
     cost->flops = ops.flops;
     return kx_ops_status(&ops, err);
@@ -22,6 +26,7 @@ kx_status kx_stage_run(const kx_model *model, kx_stage_work *work, void *job, co
     KX_TRY(kx_scratch_open(&scratch, cost.measured.peak, err));
     kx_ops ops = {
         .kernels = model->kernels,
+        .precision = model->precision,
         .pool = model->pool,
         .scratch = &scratch,
         .cancelled = watch->callbacks->cancelled,

@@ -57,6 +57,8 @@ kx_tensor kx_ops_take(kx_ops *ops, const char *name, int64_t rows, int64_t cols)
  * scales), rounded to bf16, or plain f32. split: columns of the first part, when the matrix has two; else 0.
  */
 kx_tensor kx_ops_take_operand(kx_ops *ops, const char *name, int64_t rows, int64_t cols, int64_t split);
+/* x (T,K) f32 in that form: x itself in f32 precision, else an operand from the scratch. */
+kx_tensor kx_ops_as_operand(kx_ops *ops, const char *name, const kx_tensor *x);
 /* True when operands are something else than plain f32. */
 bool kx_ops_narrow(const kx_ops *ops);
 kx_tensor kx_ops_take_map(kx_ops *ops, const char *name, int64_t height, int64_t width, int64_t channels);
@@ -71,6 +73,9 @@ typedef struct kx_linear {
     const kx_packed *packed;
     int64_t split; /* columns of the first part of W, see packed.h; 0: W is one part */
 } kx_linear;
+
+/* Told of one matrix that a lower precision packs, by name ("double_blocks.0.img_attn.qkv"). */
+typedef kx_status kx_linear_visit(void *context, const char *name, kx_linear *linear, kx_error *err);
 
 /* W (N,C,k,k), k 1 or 3; b (N) or NULL. A rank 2 weight (N,C) is a 1x1 convolution. */
 typedef struct kx_conv {

@@ -1,0 +1,171 @@
+#define _GNU_SOURCE /* MADV_HUGEPAGE */
+#include "engine/pipeline/model_pack.h"
+
+#include "base/file.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+enum { PAGE_BYTES = 4096 };
+
+/* One matrix in memory of its own. */
+struct kx_model_packed {
+    struct kx_model_packed *next;
+    kx_packed packed;
+    void *memory;
+    size_t bytes;
+};
+
+typedef struct pack_work {
+    kx_model *model;
+    const kx_callbacks *callbacks;
+    kx_progress progress;
+    uint64_t bytes; /* still to be taken, when only counting */
+} pack_work;
+
+static kx_dtype packed_type(const kx_model *model)
+{
+    return model->precision == KX_PRECISION_INT8 ? KX_I8 : KX_BF16;
+}
+
+static size_t whole_pages(size_t bytes)
+{
+    return (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+}
+
+static kx_packed_bytes size_of(const kx_model *model, const kx_linear *linear)
+{
+    return kx_packed_size(packed_type(model), kx_weight_rows(&linear->weight),
+                          kx_weight_cols(&linear->weight), linear->split);
+}
+
+static size_t memory_of(kx_packed_bytes size)
+{
+    return whole_pages(size.data) + whole_pages(size.scales + size.sums);
+}
+
+static kx_status count(void *context, const char *name, kx_linear *linear, kx_error *err)
+{
+    (void)name;
+    (void)err;
+    pack_work *work = context;
+    if (linear->packed != NULL) return KX_OK;
+    work->bytes += memory_of(size_of(work->model, linear));
+    work->progress.total++;
+    return KX_OK;
+}
+
+static kx_status visit_all(pack_work *work, kx_linear_visit *visit, kx_error *err)
+{
+    kx_status status = KX_OK;
+    if (work->model->precision == KX_PRECISION_F32) return KX_OK;
+    KX_TRY(kx_t5_each_linear(work->model->t5, visit, work, err));
+    KX_TRY(kx_mmdit_each_linear(work->model->mmdit, visit, work, err));
+out:
+    return status;
+}
+
+/* Memory for the packed form, in large pages where the system has them. */
+static kx_status take_memory(kx_model *model, const kx_linear *linear, const char *name,
+                             struct kx_model_packed **out, kx_error *err)
+{
+    kx_status status = KX_OK;
+    struct kx_model_packed *matrix = calloc(1, sizeof *matrix);
+    KX_FAIL_IF(matrix == NULL, err, KX_ERR_MEMORY, "out of memory");
+    kx_packed_bytes size = size_of(model, linear);
+    matrix->bytes = memory_of(size);
+    void *memory = mmap(NULL, matrix->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    KX_FAIL_IF(memory == MAP_FAILED, err, KX_ERR_MEMORY, "out of memory: %s takes %zu bytes when packed",
+               name, matrix->bytes);
+    madvise(memory, matrix->bytes, MADV_HUGEPAGE);
+    matrix->memory = memory;
+    uint8_t *behind = (uint8_t *)memory + whole_pages(size.data);
+    matrix->packed = (kx_packed){
+        .dtype = packed_type(model),
+        .rows = kx_weight_rows(&linear->weight),
+        .cols = kx_weight_cols(&linear->weight),
+        .split = linear->split,
+        .data = memory,
+        .scales = size.scales > 0 ? (const float *)(const void *)behind : NULL,
+        .sums = size.sums > 0 ? (const int32_t *)(const void *)(behind + size.scales) : NULL,
+    };
+    *out = matrix;
+    matrix = NULL;
+out:
+    free(matrix);
+    return status;
+}
+
+static kx_status fill(const pack_work *work, const kx_linear *linear, const kx_packed *packed, kx_error *err)
+{
+    kx_status status = KX_OK;
+    kx_scratch measured, scratch = {0};
+    kx_scratch_measure(&measured);
+    kx_ops ops = {
+        .kernels = work->model->kernels, .pool = work->model->pool, .scratch = &measured, .dry = true};
+    kx_op_pack(&ops, &linear->weight, packed);
+    KX_TRY(kx_scratch_open(&scratch, measured.peak, err));
+    ops.scratch = &scratch;
+    ops.dry = false;
+    ops.cancelled = work->callbacks->cancelled;
+    ops.cancelled_user = work->callbacks->user;
+    kx_op_pack(&ops, &linear->weight, packed);
+    KX_TRY(kx_ops_status(&ops, err));
+out:
+    kx_scratch_close(&scratch);
+    return status;
+}
+
+static kx_status pack(void *context, const char *name, kx_linear *linear, kx_error *err)
+{
+    kx_status status = KX_OK;
+    pack_work *work = context;
+    struct kx_model_packed *matrix = NULL;
+    if (linear->packed != NULL) return KX_OK;
+    KX_TRY(take_memory(work->model, linear, name, &matrix, err));
+    KX_TRY(fill(work, linear, &matrix->packed, err));
+    matrix->next = work->model->packed;
+    work->model->packed = matrix;
+    linear->packed = &matrix->packed;
+    matrix = NULL;
+    for (int i = 0; i < linear->weight.num_segments; i++) {
+        const kx_weight_segment *segment = &linear->weight.segments[i];
+        size_t cols = (size_t)kx_weight_cols(&linear->weight);
+        kx_file_drop_range(segment->data, (size_t)segment->rows * cols * kx_dtype_bytes(segment->dtype));
+    }
+    work->progress.done++;
+    if (work->callbacks->progress != NULL) work->callbacks->progress(work->callbacks->user, &work->progress);
+out:
+    if (matrix != NULL) munmap(matrix->memory, matrix->bytes);
+    free(matrix);
+    return status;
+}
+
+kx_status kx_model_pack(kx_model *model, const kx_callbacks *callbacks, kx_error *err)
+{
+    kx_status status = KX_OK;
+    pack_work work = {.model = model, .callbacks = callbacks, .progress = {.stage = "pack", .num_images = 1}};
+    KX_TRY(visit_all(&work, count, err));
+    if (work.progress.total == 0) return KX_OK;
+    if (callbacks->progress != NULL) callbacks->progress(callbacks->user, &work.progress);
+    KX_TRY(visit_all(&work, pack, err));
+out:
+    return status;
+}
+
+uint64_t kx_model_pack_bytes(kx_model *model)
+{
+    pack_work work = {.model = model};
+    kx_error none = {0};
+    return visit_all(&work, count, &none) == KX_OK ? work.bytes : 0;
+}
+
+void kx_model_pack_free(kx_model *model)
+{
+    while (model->packed != NULL) {
+        struct kx_model_packed *next = model->packed->next;
+        munmap(model->packed->memory, model->packed->bytes);
+        free(model->packed);
+        model->packed = next;
+    }
+}
