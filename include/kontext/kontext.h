@@ -149,12 +149,16 @@ typedef enum kx_precision {
 } kx_precision;
 KX_API const char *kx_precision_name(kx_precision precision); /* "auto", "f32", "bf16", "int8" */
 
+#define KX_CACHE_BYTES ((uint64_t)64 << 20)
+
 typedef struct kx_model_options {
     const char *path;       /* a model folder */
     const char *tokenizers; /* folder with tokenizer/ and tokenizer_2/ when the model has none; NULL */
     kx_precision precision;
     const char *cpu;        /* kernel set to stay within: NULL or "auto", "portable", "avx2", "avx512", "neon" */
     unsigned threads;       /* 0 = one for each processor that the process may use: affinity, control group */
+    uint64_t cache_bytes;   /* text embeddings and reference latents are kept up to so much memory, for later edits with
+                               the same prompt or pictures; 0 = none, the default is KX_CACHE_BYTES */
     void (*warn)(void *user, const char *sentence); /* may be NULL */
     void *user;
 } kx_model_options;
@@ -343,6 +347,8 @@ typedef struct kx_result {
     double guidance;
     kx_cache_kind cache;
     double cache_threshold;
+    int text_was_kept;        /* the text's embeddings were those of an earlier edit (kx_model_options.cache_bytes) */
+    unsigned references_kept; /* and so many references' latents */
     uint64_t steps_reused; /* of steps x images: how many the step cache answered */
     kx_timings seconds;
     uint64_t plan_bytes;           /* what the memory plan promised */

@@ -208,12 +208,17 @@ const kx_cli_option kx_cli_options[] = {
     {SETTING(in_model, KX_CLI_SERVE, "tokenizers", "DIR", KX_CLI_KIND_TEXT, tokenizers),
      .completion = KX_CLI_COMPLETE_FOLDER, .fallback = "the model folder",
      .help = "Folder with tokenizer/ and tokenizer_2/ for a model that has none."},
-    {in_model, KX_CLI_SERVE, "cpu", 0, "NAME", "auto|portable|avx2|avx512|neon", KX_CLI_SETTING, KX_CLI_KIND_TEXT,
-     "auto", .read = kx_cli_read_setting, .field = FIELD(settings.cpu),
+    {in_model, KX_CLI_SERVE, "cpu", 0, "NAME", "auto|portable|avx2|avx512|neon", KX_CLI_SETTING,
+     KX_CLI_KIND_TEXT, "auto", .read = kx_cli_read_setting, .field = FIELD(settings.cpu),
      .help = "Kernel set to stay within. auto takes the best that the processor has."},
     {in_model, KX_CLI_SERVE, "threads", 't', "N", NULL, KX_CLI_SETTING, KX_CLI_KIND_COUNT,
      "0, one for each processor", .read = kx_cli_read_setting, .field = FIELD(settings.threads),
      .most = KX_LIMIT_THREADS, .help = "Number of compute threads."},
+    {SETTING(in_model, KX_CLI_SERVE, "encoder-cache", "SIZE", KX_CLI_KIND_BYTES, encoder_cache_bytes),
+     .most = 1099511627776.0,
+     .help = "Memory for text embeddings and reference latents of earlier jobs, which jobs with the same "
+             "prompt or "
+             "pictures need not compute again; 0 keeps none."},
 
     {SETTING(in_http, KX_CLI_SERVE, "max-connections", "N", KX_CLI_KIND_COUNT, max_connections), .least = 1,
      .most = 65536, .help = "Connections at a time."},

@@ -50,6 +50,7 @@ kx_status kx_cli_open_model(kx_model **model, const kx_cli_arguments *arguments,
     options.precision = (kx_precision)arguments->precision;
     options.cpu = arguments->cpu;
     options.threads = arguments->threads;
+    options.cache_bytes = 0; /* a command makes one edit */
     options.warn = kx_cli_tell_warning;
     options.user = (void *)(uintptr_t)arguments;
     KX_TRY(kx_model_open(model, &options, err));

@@ -115,6 +115,12 @@ static kx_status check_plan(kx_job *job, uint64_t *plan_bytes, kx_error *err)
     kx_status status = KX_OK;
     kx_plan *plan = NULL;
     KX_TRY(kx_job_plan(job, &plan, err));
+    if (!plan->fits && kx_reuse_used_bytes(job->model->reuse) > 0) {
+        kx_reuse_clear(job->model->reuse);
+        kx_plan_free(plan);
+        plan = NULL;
+        KX_TRY(kx_job_plan(job, &plan, err));
+    }
     *plan_bytes = plan->peak_bytes;
     KX_FAIL_IF(!plan->fits, err, KX_ERR_MEMORY,
                "this edit needs %.2f GiB of memory (most of it in stage %s), %.2f GiB are free; choose a "

@@ -34,13 +34,14 @@ typedef struct kx_job {
     float *sigmas;              /* steps + 1 */
     kx_tensor states;           /* (n L, 64): the latents of every image of this call */
 
-    kx_step_cache cache; /* of the picture in work */
-    kx_tensor
-        whole_state; /* (L, 64): what its last whole step started from; empty without cache or checkpoint */
-    int whole_step;  /* that step, and steps_reused before it */
+    kx_step_cache cache;   /* of the picture in work */
+    kx_tensor whole_state; /* (L, 64): what its last whole step started from; empty where nobody asks */
+    int whole_step;        /* that step, and steps_reused before it */
     uint64_t whole_reused;
     uint64_t steps_reused; /* of all images */
     uint64_t image_reused; /* of the picture in work, in this call */
+
+    bool keeps; /* there is memory for what later edits may need of the encoders */
 
     uint8_t *checkpoint;            /* room for one; NULL when none is asked for */
     uint64_t model_hash, edit_hash; /* which edit this is, for checkpoints */

@@ -17,33 +17,55 @@ static kx_latent_layout layout_of(const kx_tensor *latent)
     return kx_latent_layout_cells((size_t)latent->height, (size_t)latent->width);
 }
 
+/* stream k -> rows (tokens, 64) */
+static void encode_reference(kx_job *job, kx_ops *ops, size_t k, kx_tensor *rows)
+{
+    kx_scratch_mark mark = kx_ops_mark(ops);
+    kx_size size = job->geometry.stream_working[k];
+    kx_tensor pixels = kx_ops_take_map(ops, "reference pixels", size.height_px, size.width_px, 3);
+    kx_tensor latent =
+        kx_ops_take_map(ops, "reference latent", size.height_px / 8, size.width_px / 8, KX_LATENT_CHANNELS);
+    if (!kx_ops_idle(ops)) fill_pixels(&job->streams[k], &pixels);
+    kx_job_dump(job, ops, &pixels, "ref.%zu.pixels", k);
+    kx_ops_enter(ops, "reference", (int64_t)k + 1);
+    kx_vae_encode(job->model->vae, ops, &pixels, &latent);
+    kx_ops_leave(ops);
+    char what[64];
+    snprintf(what, sizeof what, "encode: the latent of reference %zu", k + 1);
+    kx_op_check_finite(ops, &latent, what);
+    kx_job_dump(job, ops, &latent, "ref.%zu.latents", k);
+    if (!kx_ops_idle(ops)) kx_positions_pack(kx_tensor_f32(&latent), layout_of(&latent), kx_tensor_f32(rows));
+    kx_ops_release(ops, mark);
+}
+
+/* The same from an earlier edit where there is one. A dump wants to see every stage. */
+static void take_reference(kx_job *job, kx_ops *ops, size_t k, kx_tensor *rows)
+{
+    const kx_picture *stream = &job->streams[k];
+    const int size[2] = {stream->width_px, stream->height_px};
+    kx_reuse_key key = {{"vae  ", size, stream->rgb},
+                        {5, sizeof size, 3 * (size_t)stream->width_px * (size_t)stream->height_px}};
+    size_t count = (size_t)(rows->rows * rows->cols);
+    bool looks = !kx_ops_idle(ops) && job->dump == NULL;
+    if (looks && kx_reuse_get(job->model->reuse, &key, rows->data, count)) {
+        job->result->references_kept++;
+        return;
+    }
+    encode_reference(job, ops, k, rows);
+    if (looks && !kx_ops_idle(ops) && job->keeps) kx_reuse_put(job->model->reuse, &key, rows->data, count);
+}
+
 void kx_job_encode_references(void *argument, kx_ops *ops)
 {
     kx_job *job = argument;
     const kx_geometry *geometry = &job->geometry;
     int64_t first_token = 0;
     for (size_t k = 0; k < geometry->num_streams; k++) {
-        kx_scratch_mark mark = kx_ops_mark(ops);
-        kx_size size = geometry->stream_working[k];
-        int64_t tokens = (int64_t)kx_size_tokens(size);
-        kx_tensor pixels = kx_ops_take_map(ops, "reference pixels", size.height_px, size.width_px, 3);
-        kx_tensor latent = kx_ops_take_map(ops, "reference latent", size.height_px / 8, size.width_px / 8,
-                                           KX_LATENT_CHANNELS);
-        if (!kx_ops_idle(ops)) fill_pixels(&job->streams[k], &pixels);
-        kx_job_dump(job, ops, &pixels, "ref.%zu.pixels", k);
-        kx_ops_enter(ops, "reference", (int64_t)k + 1);
-        kx_vae_encode(job->model->vae, ops, &pixels, &latent);
-        kx_ops_leave(ops);
-        char what[64];
-        snprintf(what, sizeof what, "encode: the latent of reference %zu", k + 1);
-        kx_op_check_finite(ops, &latent, what);
-        kx_job_dump(job, ops, &latent, "ref.%zu.latents", k);
+        int64_t tokens = (int64_t)kx_size_tokens(geometry->stream_working[k]);
         kx_tensor rows = kx_tensor_rows(&job->reference_tokens, first_token, tokens);
-        if (!kx_ops_idle(ops))
-            kx_positions_pack(kx_tensor_f32(&latent), layout_of(&latent), kx_tensor_f32(&rows));
+        take_reference(job, ops, k, &rows);
         if (!ops->dry) kx_job_progress(job, k + 1, geometry->num_streams, 0);
         first_token += tokens;
-        kx_ops_release(ops, mark);
     }
 }
 

@@ -11,6 +11,7 @@
 #include "engine/model/t5.h"
 #include "engine/model/vae.h"
 #include "engine/pipeline/geometry.h"
+#include "engine/pipeline/reuse.h"
 #include "engine/sampler/schedule.h"
 #include "engine/text/clip_tokenizer.h"
 #include "engine/text/t5_tokenizer.h"
@@ -38,5 +39,6 @@ struct kx_model {
     kx_geometry_rules rules;
     int default_steps;
     double default_guidance;
+    kx_reuse *reuse;        /* what the encoders made, for later edits */
     size_t max_text_tokens; /* T5 ids are padded to this many */
 };

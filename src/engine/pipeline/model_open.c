@@ -7,7 +7,7 @@
 
 kx_model_options kx_model_options_default(void)
 {
-    return (kx_model_options){.precision = KX_PRECISION_AUTO};
+    return (kx_model_options){.precision = KX_PRECISION_AUTO, .cache_bytes = KX_CACHE_BYTES};
 }
 
 const char *kx_precision_name(kx_precision precision)
@@ -169,6 +169,7 @@ kx_status kx_model_open(kx_model **out, const kx_model_options *options, kx_erro
     model->precision = options->precision == KX_PRECISION_AUTO ? KX_PRECISION_F32 : options->precision;
     model->log = (kx_log){options->warn, options->user};
     KX_TRY(kx_kernels_choose(options->cpu, &model->kernels, err));
+    KX_TRY(kx_reuse_open(&model->reuse, options->cache_bytes, err));
     KX_TRY(kx_pool_create(&model->pool, options->threads, err));
     KX_TRY(kx_model_files_open(&model->files, options->path, options->tokenizers, err));
     KX_TRY(load_parts(model, err));
@@ -193,5 +194,6 @@ void kx_model_close(kx_model *model)
     kx_clip_tokenizer_close(model->clip_tokenizer);
     kx_model_files_close(model->files);
     kx_pool_destroy(model->pool);
+    kx_reuse_close(model->reuse);
     free(model);
 }

@@ -57,6 +57,21 @@ static uint64_t add_lasting(const kx_job *job, kx_plan *plan)
     return now + packed + streams + results + job->kept.peak;
 }
 
+/* What this edit adds to the encoders' results that are kept for later ones, at most. Where there is no room
+ * for it, nothing is kept: no edit is refused for a later one's sake. */
+static void add_kept(kx_job *job, kx_plan *plan)
+{
+    uint64_t most = (uint64_t)(job->pooled.cols + job->embeds.rows * job->embeds.cols) * sizeof(float);
+    for (size_t k = 0; k < job->geometry.num_streams; k++)
+        most += picture_bytes(job->geometry.stream_working[k]);
+    most += job->geometry.reference_tokens * KX_TOKEN_FEATURES * sizeof(float);
+    uint64_t growth = kx_reuse_growth_bytes(job->model->reuse, most);
+    job->keeps = plan->available_bytes == 0 || plan->peak_bytes + growth <= plan->available_bytes;
+    if (!job->keeps) return;
+    add(plan, "model", "kept for later edits", growth);
+    plan->peak_bytes += growth;
+}
+
 kx_status kx_job_plan(kx_job *job, kx_plan **out, kx_error *err)
 {
     kx_status status = KX_OK;
@@ -81,6 +96,7 @@ kx_status kx_job_plan(kx_job *job, kx_plan **out, kx_error *err)
     for (size_t i = 0; i < files->num_files; i++) plan->mapped_bytes += files->files[i]->bytes;
     plan->available_bytes = kx_memory_available_bytes() + kx_memory_anonymous_bytes();
     if (job->request->memory_limit_bytes > 0) plan->available_bytes = job->request->memory_limit_bytes;
+    add_kept(job, plan);
     plan->fits = plan->available_bytes == 0 || plan->peak_bytes <= plan->available_bytes;
     plan->working = job->geometry.working;
     plan->text_tokens = job->model->max_text_tokens;

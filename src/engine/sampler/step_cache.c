@@ -6,8 +6,8 @@
 static const double kontext_coefficients[] = {-1046.55119, 312.563399, -16.9500694, 0.410995971,
                                               0.0374537863};
 
-static const double default_first_block = 0.1;
-static const double default_teacache = 0.25;
+static const double default_first_block = 0.08;
+static const double default_teacache = 0.15;
 
 double kx_step_cache_default_threshold(kx_cache_kind kind)
 {

@@ -59,6 +59,10 @@ static void add_queue(kx_api *api, kx_bytes *out)
     add_value(out, "images_total", "counter", "Pictures made.", (double)m.images);
     add_value(out, "checkpoints_total", "counter", "Checkpoints written.", (double)m.checkpoints);
     add_value(out, "resumes_total", "counter", "Jobs resumed from a checkpoint.", (double)m.resumes);
+    add_value(out, "texts_kept_total", "counter", "Prompts that an earlier job had encoded.",
+              (double)m.texts_kept);
+    add_value(out, "references_kept_total", "counter", "References that an earlier job had encoded.",
+              (double)m.references_kept);
     add_value(out, "retries_total", "counter", "Jobs retried after a transient fault.", (double)m.retries);
     add_value(out, "fetches_total", "counter", "Input pictures asked for.", (double)m.fetches);
     add_value(out, "fetch_failures_total", "counter", "Input pictures that could not be fetched.",

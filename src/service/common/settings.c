@@ -10,6 +10,7 @@ kx_settings kx_settings_default(void)
     return (kx_settings){
         .listen = "127.0.0.1:8080",
         .data = "kontext-data",
+        .encoder_cache_bytes = 64 * MIB,
 
         .max_connections = 2048,
         .max_connections_per_address = 1024,

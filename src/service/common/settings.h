@@ -18,9 +18,11 @@ typedef struct kx_settings {
     const char *tokenizers;      /* none: the model's own */
     const char *cpu;             /* none: the best kernel set of the processor */
     unsigned threads;            /* 0: one for each processor */
-    const char *admin_key;       /* none: random. The first key's value */
-    const char *web;             /* none: embedded. A folder with the playground's files, while developing */
-    bool log_prompts;            /* off. Prompts in the access log */
+    uint64_t
+        encoder_cache_bytes; /* 64 MiB. Text embeddings and reference latents kept for later jobs; 0: none */
+    const char *admin_key;   /* none: random. The first key's value */
+    const char *web;         /* none: embedded. A folder with the playground's files, while developing */
+    bool log_prompts;        /* off. Prompts in the access log */
 
     /* HTTP */
     unsigned max_connections;             /* 2048 */

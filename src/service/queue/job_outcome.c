@@ -178,6 +178,7 @@ kx_status kx_job_outcome_complete(kx_job_run *run, kx_error *err)
     KX_TRY(kx_queue_end_job(run->queue, run->job->id, &ending, err));
     kx_meters_add_run(run->queue->meters, result->seconds.total, outputs->count,
                       result->peak_anonymous_bytes);
+    kx_meters_add_kept(run->queue->meters, result->text_was_kept != 0, result->references_kept);
 out:
     for (size_t i = 0; outputs != NULL && i < outputs->count; i++) free(outputs->records[i]);
     free(outputs);

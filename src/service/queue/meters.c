@@ -65,6 +65,14 @@ void kx_meters_add_step(kx_meters *meters, double seconds)
     pthread_mutex_unlock(&meters->lock);
 }
 
+void kx_meters_add_kept(kx_meters *meters, bool text, unsigned references)
+{
+    pthread_mutex_lock(&meters->lock);
+    meters->counts.texts_kept += text;
+    meters->counts.references_kept += references;
+    pthread_mutex_unlock(&meters->lock);
+}
+
 static void add_one(kx_meters *meters, uint64_t *count)
 {
     pthread_mutex_lock(&meters->lock);

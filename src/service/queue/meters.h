@@ -14,6 +14,8 @@ void kx_meters_add_wait(kx_meters *meters, double seconds);
 /* A job that was completed after `seconds` of work with `images` pictures. */
 void kx_meters_add_run(kx_meters *meters, double seconds, size_t images, uint64_t peak_anonymous_bytes);
 void kx_meters_add_step(kx_meters *meters, double seconds);
+/* Work that a job found done by an earlier one. */
+void kx_meters_add_kept(kx_meters *meters, bool text, unsigned references);
 void kx_meters_add_checkpoint(kx_meters *meters);
 void kx_meters_add_resume(kx_meters *meters);
 void kx_meters_add_retry(kx_meters *meters);

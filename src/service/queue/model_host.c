@@ -93,6 +93,7 @@ kx_status kx_model_host_open(kx_model_host **host, const kx_settings *settings,
     made->options.tokenizers = settings->tokenizers;
     made->options.cpu = settings->cpu;
     made->options.threads = settings->threads;
+    made->options.cache_bytes = settings->encoder_cache_bytes;
     made->options.warn = take_warning;
     made->options.user = made;
     *host = made;

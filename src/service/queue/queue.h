@@ -91,7 +91,8 @@ void kx_queue_model_facts(kx_queue *queue, kx_model_facts *facts);
 typedef struct kx_queue_metrics {
     uint64_t ended[KX_JOB_STATES];
     uint64_t steps, images, checkpoints, resumes, retries;
-    double step_seconds; /* in which the steps were made */
+    uint64_t texts_kept, references_kept; /* found encoded by an earlier job */
+    double step_seconds;                  /* in which the steps were made */
     kx_histogram wait_seconds, run_seconds;
     uint64_t fetches, fetch_failures;
     uint64_t webhook_tries, webhook_delivered, webhook_failed;
