@@ -253,11 +253,13 @@ typedef struct vae_case {
     kx_vae *vae;
     bool decode;
     kx_tensor pixels, latent;
+    kx_precision precision;
 } vae_case;
 
 static void run_vae(kx_ops *ops, void *user)
 {
     vae_case *c = user;
+    ops->precision = c->precision;
     if (c->decode)
         kx_vae_decode(c->vae, ops, &c->latent, &c->pixels);
     else
@@ -272,6 +274,17 @@ static void channels_first(float *values, int64_t rows, int64_t channels)
     free(turned);
 }
 
+/* The picture of fullwidth.json (HEIGHT,WIDTH,3), malloc'ed. */
+static float *new_picture(void)
+{
+    float *pixels = malloc(WIDTH * HEIGHT * 3 * sizeof *pixels);
+    assert_non_null(pixels);
+    for (int i = 0; i < WIDTH * HEIGHT; i++)
+        for (int ch = 0; ch < 3; ch++)
+            pixels[3 * i + ch] = (float)sin(0.5 * ch + 0.21 * (i / WIDTH) + 0.13 * (i % WIDTH));
+    return pixels;
+}
+
 static void the_autoencoder_at_full_width(void **state)
 {
     (void)state;
@@ -283,11 +296,7 @@ static void the_autoencoder_at_full_width(void **state)
     const json_t *part = open_part(root, "autoencoder", &weights);
     kx_weight_source source = test_weights_source(&weights, "vae");
     assert_ok(kx_vae_load(&c.vae, &source, &(kx_vae_config){.scaling = 1}, &err)); /* no scale, no shift */
-    float *pixels = malloc(WIDTH * HEIGHT * 3 * sizeof *pixels),
-          *latent = malloc(CELLS * 16 * sizeof *latent);
-    for (int i = 0; i < WIDTH * HEIGHT; i++)
-        for (int ch = 0; ch < 3; ch++)
-            pixels[3 * i + ch] = (float)sin(0.5 * ch + 0.21 * (i / WIDTH) + 0.13 * (i % WIDTH));
+    float *pixels = new_picture(), *latent = malloc(CELLS * 16 * sizeof *latent);
     c.pixels = kx_tensor_map_of(pixels, HEIGHT, WIDTH, 3);
     c.latent = kx_tensor_map_of(latent, HEIGHT / 8, WIDTH / 8, 16);
     test_run(run_vae, &c, 2, &traces);
@@ -301,6 +310,42 @@ static void the_autoencoder_at_full_width(void **state)
     free(pixels), free(latent);
     test_traces_free(&traces);
     kx_vae_free(c.vae);
+    test_weights_free(&weights);
+    json_decref(root);
+}
+
+/* A latent and a picture in a lower precision, both from what f32 is given. */
+static void the_autoencoder_of_a_lower_precision_stays_near_f32(void **state)
+{
+    (void)state;
+    kx_error err = {0};
+    json_t *root = open_reference();
+    test_weights weights = {0};
+    vae_case exact = {0};
+    open_part(root, "autoencoder", &weights);
+    kx_weight_source source = test_weights_source(&weights, "vae");
+    assert_ok(kx_vae_load(&exact.vae, &source, NULL, &err));
+    float *pixels = new_picture(), *latent = malloc(CELLS * 16 * sizeof *latent);
+    float *other_pixels = malloc(WIDTH * HEIGHT * 3 * sizeof *pixels),
+          *other = malloc(CELLS * 16 * sizeof *other);
+    exact.pixels = kx_tensor_map_of(pixels, HEIGHT, WIDTH, 3);
+    exact.latent = kx_tensor_map_of(latent, HEIGHT / 8, WIDTH / 8, 16);
+    vae_case lower = exact;
+    lower.precision = KX_PRECISION_BF16;
+    lower.latent.data = other;
+    test_run(run_vae, &exact, 2, NULL);
+    test_run(run_vae, &lower, 2, NULL);
+    assert_memory_not_equal(other, latent, CELLS * 16 * sizeof *latent); /* it is another way */
+    test_expect("latent in bf16", other, latent, CELLS * 16, 1e-4);
+    exact.decode = lower.decode = true;
+    lower.latent.data = latent;
+    lower.pixels.data = other_pixels;
+    test_run(run_vae, &exact, 2, NULL);
+    test_run(run_vae, &lower, 2, NULL);
+    assert_memory_not_equal(other_pixels, pixels, WIDTH * HEIGHT * 3 * sizeof *pixels);
+    test_expect("picture in bf16", other_pixels, pixels, WIDTH * HEIGHT * 3, 1e-4);
+    free(pixels), free(latent), free(other_pixels), free(other);
+    kx_vae_free(exact.vae);
     test_weights_free(&weights);
     json_decref(root);
 }
@@ -339,6 +384,7 @@ int main(void)
         cmocka_unit_test(a_t5_block_at_full_width),
         cmocka_unit_test(a_clip_layer_at_full_width),
         cmocka_unit_test(the_autoencoder_at_full_width),
+        cmocka_unit_test(the_autoencoder_of_a_lower_precision_stays_near_f32),
         cmocka_unit_test(large_pictures_need_what_is_promised),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,8 @@
  * Memory. All maps live in two *planes*: the stream x of the current level in one, what a block needs besides
  * x (the hidden map; q, k and v) in the other; resampling moves x to the other plane. Blocks work in place,
  * also where the number of channels changes. So the largest moment of decoding is the widest full-size block,
- * (256 + 128) x W x H floats for FLUX (1.6 GB for 1024x1024), and of encoding (128 + 128) x W x H.
+ * (256 + 128) x W x H floats for FLUX (1.6 GB for 1024x1024), and of encoding (128 + 128) x W x H. What a
+ * convolution takes besides (its packed weights, its workers' tiles) does not grow with the picture.
  */
 #pragma once
 
