@@ -392,17 +392,29 @@ KX_API void kx_plan_free(kx_plan *plan);
 
 /* ---- Measurements -------------------------------------------------------------------------------------- */
 
+typedef struct kx_bench_options {
+    const char *suite; /* NULL = all that do not take minutes, else those whose name contains it */
+    const char *cpu;   /* as in kx_model_options */
+    unsigned threads;
+    const char *model; /* a model folder: its transformer, T5 and autoencoder are timed, and how long it takes to
+                          open. NULL = 2 double and 4 single blocks and 2 layers of T5 of true width, random */
+    int tiny;          /* small shapes: shows that all runs, not how fast */
+} kx_bench_options;
+
 typedef struct kx_bench_row {
-    const char *name;  /* "matmul 2560x3072x12288" */
-    double seconds;    /* best of the rounds */
-    double gflops;     /* 10^9 floating point operations a second; 0 where it has no meaning */
+    const char *name;       /* "matmul 2560x3072x12288 f32" */
+    const char *precision;  /* of the arithmetic: "f32", "bf16", "int8" */
+    double seconds;         /* best of the rounds */
+    double gflops;          /* 10^9 operations a second; 0 where it has no meaning */
+    double peak_share;      /* of what loops that stay in registers reach on this machine in this run; 0 unknown */
+    uint64_t scratch_bytes; /* working memory; 0 unknown */
 } kx_bench_row;
 
-/* Times the main operations at true sizes, calling `row` for each. cpu and threads as in kx_model_options;
- * suite NULL = all, else those whose name contains it. */
-KX_API kx_status kx_bench_run(const char *suite, const char *cpu, unsigned threads,
-                              void (*row)(void *user, const kx_bench_row *row), void *user,
-                              const kx_callbacks *callbacks, kx_error *err);
+KX_API kx_bench_options kx_bench_options_default(void);
+/* Times operations, blocks and steps, calling `row` for each; its strings live as long as the call. Errors:
+ * KX_ERR_INPUT (cpu), KX_ERR_MODEL, KX_ERR_MEMORY, KX_ERR_CANCELLED. */
+KX_API kx_status kx_bench_run(const kx_bench_options *options, void (*row)(void *user, const kx_bench_row *row),
+                              void *user, const kx_callbacks *callbacks, kx_error *err);
 
 #ifdef __cplusplus
 }

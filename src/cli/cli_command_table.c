@@ -32,6 +32,7 @@ static const kx_cli_example synth_examples[] = {
 };
 static const kx_cli_example bench_examples[] = {
     {"The matrix products on one thread", "kontext bench --suite matmul -t 1"},
+    {"Did a change help?", "kontext bench --json > before.json; ...; kontext bench --compare before.json"},
 };
 static const kx_cli_example serve_examples[] = {
     {"On this machine alone, with the demo model", "kontext serve"},
@@ -140,7 +141,8 @@ const kx_cli_command kx_cli_commands[] = {
      "What is not given stays as it is; 0 takes the server's setting.", 1, 1, KX_CLI_COMPLETE_NOTHING,
      EXAMPLES(key_limits_examples)},
     {KX_CLI_BENCH, "bench", "[OPTIONS]", "time the main operations",
-     "Times the main operations at the sizes of FLUX.1 Kontext and prints the best time of several rounds.",
+     "Times operations, blocks and steps at the sizes of FLUX.1 Kontext and prints the best time of several "
+     "rounds, how much of the machine's own peak in this run that is, and the working memory.",
      0, 0, KX_CLI_COMPLETE_NOTHING, EXAMPLES(bench_examples)},
     {KX_CLI_HELP, "help", "[COMMAND]", "tell about a command", "The same text as COMMAND --help.", 0, 2,
      KX_CLI_COMPLETE_NOTHING, EXAMPLES(help_examples)},

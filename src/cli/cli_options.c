@@ -172,7 +172,17 @@ const kx_cli_option kx_cli_options[] = {
     {in_model, KX_CLI_SYNTH, "seed", 0, "S", .read = kx_cli_read_seed, .field = FIELD(seed), .fallback = "0",
      .help = "Start of the random numbers. Equal preset and seed give equal files."},
     {in_model, KX_CLI_BENCH, "suite", 0, "TEXT", .read = kx_cli_read_text, .field = FIELD(suite),
-     .fallback = "all", .help = "Only the measurements whose name contains TEXT, such as matmul."},
+     .fallback = "all that do not take minutes",
+     .help = "Only the measurements whose name contains TEXT, such as matmul, attention, block, step, t5, vae."},
+    {in_model, KX_CLI_BENCH, "model", 'm', "DIR", .read = kx_cli_read_path, .field = FIELD(model),
+     .completion = KX_CLI_COMPLETE_FOLDER, .fallback = "random weights of true width, few blocks",
+     .help = "Time the parts of this model folder, its autoencoder too, and how long it takes to open."},
+    {in_model, KX_CLI_BENCH, "compare", 0, "FILE", .read = kx_cli_read_path, .field = FIELD(compare),
+     .completion = KX_CLI_COMPLETE_FILE,
+     .help = "Set the times of an earlier run beside the new ones: FILE is what --json printed then. A ratio "
+             "above 1 is faster now."},
+    {in_model, KX_CLI_BENCH, "tiny", 0, .read = kx_cli_read_flag, .field = FIELD(tiny),
+     .help = "Tiny shapes, in a moment: tells that everything runs, not how fast."},
 
     /* ---- The service ---- */
     {SETTING(in_place, KX_CLI_SERVE, "listen", "HOST:PORT", KX_CLI_KIND_TEXT, listen),

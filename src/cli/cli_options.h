@@ -98,7 +98,8 @@ typedef struct kx_cli_arguments {
     unsigned verbose;
 
     int preset; /* kx_synth_preset */
-    const char *suite;
+    const char *suite, *compare;
+    bool tiny;
 
     kx_settings settings; /* of "serve"; the keys' commands use its data folder */
     const char *config;   /* the configuration file */

@@ -105,7 +105,9 @@ static void no_call_needs_an_error_to_fill(void **state)
     options.cpu = "abacus";
     assert_int_equal(kx_model_open(&model, &options, NULL), KX_ERR_INPUT);
     assert_int_equal(kx_model_synth("/dev/null/model", KX_SYNTH_TINY, 0, NULL, NULL), KX_ERR_OUTPUT);
-    assert_int_equal(kx_bench_run(NULL, "abacus", 1, NULL, NULL, NULL, NULL), KX_ERR_INPUT);
+    kx_bench_options bench = kx_bench_options_default();
+    bench.cpu = "abacus";
+    assert_int_equal(kx_bench_run(&bench, NULL, NULL, NULL, NULL), KX_ERR_INPUT);
     options.cpu = NULL;
     assert_int_equal(kx_model_open(&model, &options, NULL), KX_OK);
     assert_int_equal(kx_edit_run(model, &request, NULL, &result, NULL), KX_ERR_INPUT);

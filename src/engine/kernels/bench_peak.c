@@ -1,0 +1,88 @@
+/* What the machine can do at most: loops of multiply-adds that never leave the registers, on all threads at
+ * once. A row of the same run is compared with it, because clocks and neighbours change from run to run. */
+#include "engine/kernels/bench.h"
+#include "engine/kernels/driver.h"
+
+#include <stdio.h>
+
+static const double seconds_wanted = 0.25;
+enum { CALIBRATION = 1 << 16, ROUNDS = 5 };
+
+typedef struct peak_work {
+    const kx_peak_loop *loop;
+    int64_t iterations;
+    _Atomic double sink; /* no result is dropped */
+} peak_work;
+
+static void run_chunk(void *arguments, size_t chunk, size_t worker)
+{
+    (void)chunk;
+    (void)worker;
+    peak_work *work = arguments;
+    work->sink = work->loop->run(work->iterations);
+}
+
+/* A chunk for each thread; every thread stays in its loop long enough to get one. */
+static double seconds_of(const kx_bench *bench, peak_work *work)
+{
+    double start = kx_bench_now();
+    kx_pool_run(bench->pool, kx_pool_threads(bench->pool), run_chunk, work);
+    return kx_bench_now() - start;
+}
+
+/* The best, because a neighbour that takes a processor away makes a round longer, never shorter. */
+static double best_of(const kx_bench *bench, peak_work *work)
+{
+    double best = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        double seconds = seconds_of(bench, work);
+        if (round == 0 || seconds < best) best = seconds;
+    }
+    return best;
+}
+
+static void measure(kx_bench *bench, const kx_peak_loop *loop, kx_bench_row *row)
+{
+    peak_work work = {.loop = loop, .iterations = CALIBRATION};
+    double best = best_of(bench, &work);
+    work.iterations = (int64_t)(CALIBRATION * seconds_wanted / ROUNDS / (best > 1e-6 ? best : 1e-6)) + 1;
+    row->seconds = best_of(bench, &work);
+    double operations = (double)loop->operations * (double)work.iterations;
+    row->gflops = 1e-9 * operations * (double)kx_pool_threads(bench->pool) / row->seconds;
+}
+
+/* Place of the set among those of this architecture, the plainest first. */
+static size_t rank_of(const char *set)
+{
+    for (size_t i = 0; i < kx_kernel_set_count; i++)
+        if (strcmp(kx_kernel_sets[i].kernels->name, set) == 0) return i;
+    return kx_kernel_set_count;
+}
+
+static const kx_peak_loop *best_loop(const kx_bench *bench, kx_bench_type type)
+{
+    const kx_peak_loop *best = NULL;
+    for (size_t i = 0; i < kx_peak_loop_count; i++) {
+        const kx_peak_loop *loop = &kx_peak_loops[i];
+        if (loop->type == type && rank_of(loop->set) <= rank_of(bench->kernels->name) && loop->supported())
+            best = loop;
+    }
+    return best;
+}
+
+kx_status kx_bench_peaks(kx_bench *bench, kx_error *err)
+{
+    static const char *const types[KX_BENCH_TYPES] = {"f32", "bf16", "int8"};
+    (void)err;
+    for (int type = 0; type < KX_BENCH_TYPES; type++) {
+        const kx_peak_loop *loop = best_loop(bench, (kx_bench_type)type);
+        if (loop == NULL) continue;
+        char name[96];
+        snprintf(name, sizeof name, "peak %s, %s", types[type], loop->instruction);
+        kx_bench_row row = {.name = name, .precision = types[type]};
+        measure(bench, loop, &row);
+        bench->peaks[type] = row.gflops;
+        if (kx_bench_wants(bench, name, false)) kx_bench_tell(bench, &row);
+    }
+    return KX_OK;
+}

@@ -1,0 +1,38 @@
+#!/bin/sh
+# kontext bench: that every kind of row can be measured, that its JSON is whole, and that runs can be compared. Never how fast.
+. "$(dirname "$0")/lib.sh"
+
+works "tiny shapes" bench --tiny -t 1
+for kind in "peak f32" "block double" "block single" "step 64x64, 2 references" "t5 2 layers"; do
+    check "there is a row of $kind" grep -q "^$kind" "$work/stdout"
+done
+works "the parts of a model folder" bench --tiny -t 1 -m "$model"
+for kind in "load" "vae encode 64x64" "vae decode 64x64" "step 64x64, 2 references" "t5"; do
+    check "there is a row of $kind in a folder" grep -q "^$kind" "$work/stdout"
+done
+works "one operation" bench -t 1 --suite "norm and"
+check "is alone" test "$(grep -c ' *[0-9.]* .*' "$work/stdout")" = 2
+
+works "as JSON" bench --tiny -t 1 --suite "step 32" --json
+cp "$work/stdout" "$work/before.json"
+check "is JSON" "$json_check" "$work/before.json" version rows.0.name rows.0.precision=f32 rows.0.seconds rows.0.gflops \
+    rows.0.scratch_bytes rows.3.name
+works "compared with that" bench --tiny -t 1 --suite "step 32x32, 4" --compare "$work/before.json"
+check "has a column of ratios" grep -q "ratio" "$work/stdout"
+works "compared, as JSON" bench --tiny -t 1 --suite "step 32x32, 4" --compare "$work/before.json" --json
+check "has ratios" "$json_check" "$work/stdout" rows.0.ratio rows.0.earlier_seconds
+
+fails 3 "--suite" "a suite that is none" bench --suite "no such thing"
+fails 3 "nowhere.json" "a comparison with nothing" bench --tiny --suite step --compare "$work/nowhere.json"
+echo "no JSON" >"$work/words.json"
+fails 3 "words.json" "a comparison with words" bench --tiny --suite step --compare "$work/words.json"
+echo '{"rows": 5}' >"$work/five.json"
+fails 3 "five.json.*rows" "rows that are a number" bench --tiny --suite step --compare "$work/five.json"
+echo '{"rows": []}' >"$work/none.json"
+fails 3 "none.json.*empty" "no rows" bench --tiny --suite step --compare "$work/none.json"
+echo '{"rows": [{"name": "t5", "seconds": 0}]}' >"$work/zero.json"
+fails 3 "zero.json.*row 1" "a row that took no time" bench --tiny --suite step --compare "$work/zero.json"
+echo '{"rows": [{"name": "another", "seconds": 1}]}' >"$work/other.json"
+fails 3 "other.json.*no measurement of|no measurement of.*other.json" "rows of other names" \
+    bench --tiny --suite "step 32x32, 0" --compare "$work/other.json" --json
+finish
