@@ -46,7 +46,7 @@ def norm(tokens, width):
 
 CASES = {
     "matmul 2560x3072x12288 f32": lambda: linear(2560, 3072, 12288),
-    "matmul 2560x3072x12288 bf16 weights": lambda: linear(2560, 3072, 12288, weights=torch.bfloat16),
+    "matmul 2560x3072x12288 f32, weights of bf16": lambda: linear(2560, 3072, 12288, weights=torch.bfloat16),
     "matmul 2560x3072x12288 f32, gelu": lambda: linear(2560, 3072, 12288, "gelu"),
     "matmul 2560x12288x3072 f32, gated add": lambda: linear(2560, 12288, 3072, "gated add"),
     "matmul 512x4096x4096 f32": lambda: linear(512, 4096, 4096),
@@ -56,7 +56,7 @@ CASES = {
     "conv 3x3 512->512, 128x128": lambda: conv(512, 512, 128),
     "conv 3x3 128->128, 512x512": lambda: conv(128, 128, 512),
     "gemv 3072x18432 f32": lambda: linear(1, 3072, 18432),
-    "gemv 3072x18432 bf16 weights": lambda: linear(1, 3072, 18432, weights=torch.bfloat16),
+    "gemv 3072x18432 f32, weights of bf16": lambda: linear(1, 3072, 18432, weights=torch.bfloat16),
     "norm and modulate 2560x3072": lambda: norm(2560, 3072),
 }
 

@@ -3,7 +3,8 @@
 
 #include <immintrin.h>
 
-/* Sums in flight: latency 4 times 2 units and some more; with the two operands they fit 16 registers. */
+/* The sums start apart: equal ones a compiler computes once.
+ * Sums in flight: latency 4 times 2 units and some more; with the two operands they fit 16 registers. */
 enum { SUMS = 12 };
 
 #define EACH_SUM(step)                                                                                       \
@@ -36,7 +37,8 @@ static bool has_bf16(void)
 
 static double run_f32_sse2(int64_t iterations)
 {
-    __m128 sums[SUMS] = {0}, a = _mm_set1_ps(0.999f), b = _mm_set1_ps(1e-3f);
+    __m128 sums[SUMS], a = _mm_set1_ps(0.999f), b = _mm_set1_ps(1e-3f);
+    for (int n = 0; n < SUMS; n++) sums[n] = _mm_set1_ps((float)n);
     for (int64_t i = 0; i < iterations; i++) {
 #define STEP(n) sums[n] = _mm_add_ps(_mm_mul_ps(sums[n], a), b);
         EACH_SUM(STEP)
@@ -48,7 +50,8 @@ static double run_f32_sse2(int64_t iterations)
 
 __attribute__((target("avx2,fma"))) static double run_f32_avx2(int64_t iterations)
 {
-    __m256 sums[SUMS] = {0}, a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(1e-3f);
+    __m256 sums[SUMS], a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(1e-3f);
+    for (int n = 0; n < SUMS; n++) sums[n] = _mm256_set1_ps((float)n);
     for (int64_t i = 0; i < iterations; i++) {
 #define STEP(n) sums[n] = _mm256_fmadd_ps(sums[n], a, b);
         EACH_SUM(STEP)
@@ -61,7 +64,8 @@ __attribute__((target("avx2,fma"))) static double run_f32_avx2(int64_t iteration
 /* u8 x s8 pairs to 16 bits, pairs of those to 32, added: what there is without VNNI. */
 __attribute__((target("avx2"))) static double run_int8_avx2(int64_t iterations)
 {
-    __m256i sums[SUMS] = {0}, one = _mm256_set1_epi16(1), b = _mm256_set1_epi8(3);
+    __m256i sums[SUMS], one = _mm256_set1_epi16(1), b = _mm256_set1_epi8(3);
+    for (int n = 0; n < SUMS; n++) sums[n] = _mm256_set1_epi32(n);
     for (int64_t i = 0; i < iterations; i++) {
 #define STEP(n) sums[n] = _mm256_add_epi32(sums[n], _mm256_madd_epi16(_mm256_maddubs_epi16(sums[n], b), one));
         EACH_SUM(STEP)
@@ -73,7 +77,8 @@ __attribute__((target("avx2"))) static double run_int8_avx2(int64_t iterations)
 
 __attribute__((target("avx512f"))) static double run_f32_avx512(int64_t iterations)
 {
-    __m512 sums[SUMS] = {0}, a = _mm512_set1_ps(0.999f), b = _mm512_set1_ps(1e-3f);
+    __m512 sums[SUMS], a = _mm512_set1_ps(0.999f), b = _mm512_set1_ps(1e-3f);
+    for (int n = 0; n < SUMS; n++) sums[n] = _mm512_set1_ps((float)n);
     for (int64_t i = 0; i < iterations; i++) {
 #define STEP(n) sums[n] = _mm512_fmadd_ps(sums[n], a, b);
         EACH_SUM(STEP)
@@ -85,8 +90,9 @@ __attribute__((target("avx512f"))) static double run_f32_avx512(int64_t iteratio
 
 __attribute__((target("avx512f,avx512bw,avx512bf16"))) static double run_bf16_avx512(int64_t iterations)
 {
-    __m512 sums[SUMS] = {0};
+    __m512 sums[SUMS];
     __m512bh a = _mm512_cvtne2ps_pbh(_mm512_set1_ps(0.5f), _mm512_set1_ps(0.25f)), b = a;
+    for (int n = 0; n < SUMS; n++) sums[n] = _mm512_set1_ps((float)n);
     for (int64_t i = 0; i < iterations; i++) {
 #define STEP(n) sums[n] = _mm512_dpbf16_ps(sums[n], a, b);
         EACH_SUM(STEP)
@@ -98,7 +104,8 @@ __attribute__((target("avx512f,avx512bw,avx512bf16"))) static double run_bf16_av
 
 __attribute__((target("avx512f,avx512vnni"))) static double run_int8_vnni(int64_t iterations)
 {
-    __m512i sums[SUMS] = {0}, a = _mm512_set1_epi32(0x01020304), b = _mm512_set1_epi32(0x04030201);
+    __m512i sums[SUMS], a = _mm512_set1_epi32(0x01020304), b = _mm512_set1_epi32(0x04030201);
+    for (int n = 0; n < SUMS; n++) sums[n] = _mm512_set1_epi32(n);
     for (int64_t i = 0; i < iterations; i++) {
 #define STEP(n) sums[n] = _mm512_dpbusd_epi32(sums[n], a, b);
         EACH_SUM(STEP)
