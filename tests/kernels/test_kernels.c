@@ -335,6 +335,45 @@ static void streaming_softmax_is_that_of_plain_c(void **state)
     test_every_set(every_softmax);
 }
 
+/* Three blocks one after the other; rounding to bf16 may change a value by 1/256. */
+static void every_soften(const kx_kernels *set)
+{
+    enum { PLANE = KX_PLANE_BYTES + 64, VALUES = KX_PLANE_BYTES / 2 };
+    test_random random = {17};
+    for (int i = 0; i < ODD_SIZES; i++) {
+        int64_t n = odd_size(i), planes = (n + VALUES - 1) / VALUES, count = planes * PLANE / 4 - 16;
+        float *s = guarded_random(&random, n), *got = test_guarded(count);
+        uint16_t *expected = calloc((size_t)(planes * PLANE), 1);
+        float max = -INFINITY, sum = 0, expected_max = max, expected_sum = sum;
+        for (int round = 0; round < 3; round++) {
+            for (int64_t k = 0; k < n; k++) s[k] = 20 * test_random_value(&random);
+            float factor = set->soften(n, s, &max, &sum, (uint16_t *)(void *)got, PLANE);
+            float expected_factor = portable()->soften(n, s, &expected_max, &expected_sum, expected, PLANE);
+            assert_true(max == expected_max && (round > 0 || factor == 0.0f));
+            assert_true(fabsf(factor - expected_factor) <= 1e-6f);
+            assert_true(fabsf(sum - expected_sum) <= 2e-4f * expected_sum);
+            for (int64_t k = 0; k < planes * VALUES; k++) {
+                int64_t at = k / VALUES * PLANE / 2 + k % VALUES;
+                double p = (double)kx_bf16_to_f32(((uint16_t *)(void *)got)[at]);
+                double q = (double)kx_bf16_to_f32(expected[at]);
+                double value = k < n ? exp((double)s[k] - (double)max) : 0;
+                assert_true(fabs(p - value) <= (1.0 / 256 + 2e-4) * value + 1e-37);
+                assert_true(fabs(q - value) <= (1.0 / 256 + 2e-6) * value + 1e-37);
+            }
+            test_guarded_check(got, count, "soften");
+        }
+        test_guarded_free(s);
+        test_guarded_free(got);
+        free(expected);
+    }
+}
+
+static void exponentials_in_bf16_are_close_to_exp(void **state)
+{
+    (void)state;
+    test_every_set(every_soften);
+}
+
 static void every_column_sum(const kx_kernels *set)
 {
     test_random random = {8};
@@ -478,6 +517,7 @@ int main(void)
         cmocka_unit_test(rows_are_those_of_plain_c),
         cmocka_unit_test(layer_norm_holds_far_from_zero),
         cmocka_unit_test(streaming_softmax_is_that_of_plain_c),
+        cmocka_unit_test(exponentials_in_bf16_are_close_to_exp),
         cmocka_unit_test(column_sums_are_equal_to_plain_c),
         cmocka_unit_test(a_value_that_is_not_finite_is_found_anywhere),
         cmocka_unit_test(curves_are_within_two_units_of_the_last_place),

@@ -1,4 +1,4 @@
-/* kx_op_attention against softmax(Q K^T) V in double. */
+/* kx_op_attention against softmax(Q K^T) V in double, in every precision. */
 #include "fixture.h"
 
 #include <math.h>
@@ -7,12 +7,14 @@
 
 typedef struct attention_case {
     kx_attention attention;
+    kx_precision precision;
     kx_tensor q, k, v, out;
 } attention_case;
 
 static void call_attention(kx_ops *ops, void *arguments)
 {
     attention_case *c = arguments;
+    ops->precision = c->precision;
     kx_op_attention(ops, &c->attention, &c->q, &c->k, &c->v, &c->out);
 }
 
@@ -49,24 +51,47 @@ static void expected_row(const attention_case *c, const kx_tensor *q, int64_t he
     for (int64_t d = 0; d < dim; d++) row[d] /= total;
 }
 
+static bool is_exact(const attention_case *c)
+{
+    return c->precision == KX_PRECISION_F32 || c->attention.causal || c->attention.distance_bias != NULL;
+}
+
+/* Of one value, where the values are below 1, and of all of them together (root of mean squares, relative).
+ */
+static double bound_of_one(const attention_case *c)
+{
+    return is_exact(c) ? 4e-6 : c->precision == KX_PRECISION_BF16 ? 0.01 : 0.04;
+}
+
+static double bound_of_all(const attention_case *c)
+{
+    return is_exact(c) ? 1e-6 : c->precision == KX_PRECISION_BF16 ? 0.006 : 0.015;
+}
+
 static void check_attention(const attention_case *c, const kx_tensor *q, const kx_tensor *got,
                             const char *what)
 {
-    double *weights = calloc((size_t)c->k.rows, sizeof *weights), row[600];
+    double *weights = calloc((size_t)c->k.rows, sizeof *weights), row[600], error = 0, size = 0;
     int64_t dim = c->attention.head_dim;
     for (int64_t head = 0; head < c->attention.heads; head++)
         for (int64_t i = 0; i < q->rows; i++) {
             expected_row(c, q, head, i, weights, row);
             for (int64_t d = 0; d < dim; d++) {
                 double actual = (double)test_at(got, i, head * dim + d);
-                if (!(fabs(actual - row[d]) <= 4e-6))
-                    fail_msg("%s: %lld x %lld, head %lld of %lld, dim %lld: out[%lld][%lld] is %.9g, %.9g is "
+                error += (actual - row[d]) * (actual - row[d]);
+                size += row[d] * row[d];
+                if (!(fabs(actual - row[d]) <= bound_of_one(c)))
+                    fail_msg("%s: precision %d, %lld x %lld, head %lld of %lld, dim %lld: out[%lld][%lld] is "
+                             "%.9g, %.9g is "
                              "expected",
-                             what, (long long)q->rows, (long long)c->k.rows, (long long)head,
-                             (long long)c->attention.heads, (long long)dim, (long long)i, (long long)d,
-                             actual, row[d]);
+                             what, (int)c->precision, (long long)q->rows, (long long)c->k.rows,
+                             (long long)head, (long long)c->attention.heads, (long long)dim, (long long)i,
+                             (long long)d, actual, row[d]);
             }
         }
+    if (!(sqrt(error / size) <= bound_of_all(c)))
+        fail_msg("%s: precision %d, %lld x %lld, dim %lld: relative error %.3g", what, (int)c->precision,
+                 (long long)q->rows, (long long)c->k.rows, (long long)dim, sqrt(error / size));
     test_tensor_check(got, what);
     free(weights);
 }
@@ -76,12 +101,14 @@ typedef struct attention_shape {
     bool causal, biased, in_place;
 } attention_shape;
 
-static void run_case(const kx_kernels *kernels, test_random *random, attention_shape shape, size_t threads)
+static void run_case(const kx_kernels *kernels, test_random *random, attention_shape shape,
+                     kx_precision precision, size_t threads)
 {
     int64_t cols = shape.heads * shape.dim, biases = shape.heads * (2 * shape.keys - 1);
     float *bias = test_guarded(biases);
     test_random_fill(random, bias, biases);
-    attention_case c = {.attention = {.heads = shape.heads,
+    attention_case c = {.precision = precision,
+                        .attention = {.heads = shape.heads,
                                       .head_dim = shape.dim,
                                       .causal = shape.causal,
                                       .scale = 3.0f / sqrtf((float)shape.dim),
@@ -120,7 +147,8 @@ static void every_shape(const kx_kernels *kernels)
         {.queries = 100, .keys = 100, .heads = 2, .dim = 5, .biased = true, .in_place = true}};
     test_random random = {1};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
-        run_case(kernels, &random, shapes[i], 1 + i % 3);
+        for (int precision = KX_PRECISION_F32; precision <= KX_PRECISION_INT8; precision++)
+            run_case(kernels, &random, shapes[i], (kx_precision)precision, 1 + i % 3);
 }
 
 static void attention_of_any_shape_is_the_formula(void **state)
@@ -133,7 +161,8 @@ static void attention_of_any_shape_is_the_formula(void **state)
 static void large_scores(const kx_kernels *kernels)
 {
     test_random random = {2};
-    attention_case c = {.attention = {.heads = 1, .head_dim = 16, .scale = 300.0f}};
+    attention_case c = {.precision = KX_PRECISION_F32,
+                        .attention = {.heads = 1, .head_dim = 16, .scale = 300.0f}};
     c.q = test_tensor(&random, 40, 16, 0);
     c.k = test_tensor(&random, 900, 16, 0);
     c.v = test_tensor(&random, 900, 16, 0);
@@ -144,6 +173,11 @@ static void large_scores(const kx_kernels *kernels)
         double weights[900], row[16];
         expected_row(&c, &c.q, 0, i, weights, row);
         for (int64_t d = 0; d < 16; d++) assert_true(fabs(row[d] - (double)test_at(&c.out, i, d)) < 1e-3);
+    }
+    for (c.precision = KX_PRECISION_BF16; c.precision <= KX_PRECISION_INT8; c.precision++) {
+        test_run_op(kernels, 2, call_attention,
+                    &c); /* which key wins is then rounded, too; a mean it stays */
+        for (int64_t i = 0; i < 40 * 16; i++) assert_true(fabsf(kx_tensor_f32(&c.out)[i]) <= 1.01f);
     }
     test_tensor_free(&c.q);
     test_tensor_free(&c.k);
@@ -157,10 +191,10 @@ static void attention_survives_scores_of_hundreds(void **state)
     test_every_set(large_scores);
 }
 
-static void equal_bytes(const kx_kernels *kernels)
+static void equal_bytes_in(const kx_kernels *kernels, kx_precision precision)
 {
     test_random random = {3};
-    attention_case c = {.attention = {.heads = 2, .head_dim = 24, .scale = 0.2f}};
+    attention_case c = {.precision = precision, .attention = {.heads = 2, .head_dim = 24, .scale = 0.2f}};
     c.q = test_tensor(&random, 600, 48, 0);
     c.k = test_tensor(&random, 450, 48, 0);
     c.v = test_tensor(&random, 450, 48, 0);
@@ -182,34 +216,140 @@ static void equal_bytes(const kx_kernels *kernels)
     test_tensor_free(&c.v);
 }
 
+static void equal_bytes(const kx_kernels *kernels)
+{
+    for (int precision = KX_PRECISION_F32; precision <= KX_PRECISION_INT8; precision++)
+        equal_bytes_in(kernels, (kx_precision)precision);
+}
+
 static void attention_gives_the_same_bytes_for_any_threads_and_in_place(void **state)
 {
     (void)state;
     test_every_set(equal_bytes);
 }
 
-static void not_a_number(const kx_kernels *kernels)
+/* A NaN of a query stays in its row and head; one of a key reaches every row, one of a value its column. */
+static void not_a_number_in(const kx_kernels *kernels, kx_precision precision)
 {
     test_random random = {5};
-    attention_case c = {.attention = {.heads = 1, .head_dim = 16, .scale = 1.0f}};
-    c.q = test_tensor(&random, 20, 16, 0);
-    c.k = test_tensor(&random, 20, 16, 0);
-    c.v = test_tensor(&random, 20, 16, 0);
-    c.out = test_tensor(&random, 20, 16, 0);
-    kx_tensor_f32(&c.q)[3 * 16 + 1] = NAN;
+    attention_case c = {.precision = precision, .attention = {.heads = 2, .head_dim = 16, .scale = 1.0f}};
+    c.q = test_tensor(&random, 20, 32, 0);
+    c.k = test_tensor(&random, 20, 32, 0);
+    c.v = test_tensor(&random, 20, 32, 0);
+    c.out = test_tensor(&random, 20, 32, 0);
+    kx_tensor_f32(&c.q)[3 * 32 + 1] = NAN;
     test_run_op(kernels, 1, call_attention, &c);
-    assert_true(isnan(test_at(&c.out, 3, 0)));
-    assert_true(isfinite(test_at(&c.out, 2, 0)));
+    for (int64_t i = 0; i < 20 * 32; i++)
+        assert_true(isnan(kx_tensor_f32(&c.out)[i]) == (i / 32 == 3 && i % 32 < 16));
+    kx_tensor_f32(&c.q)[3 * 32 + 1] = 0;
+    kx_tensor_f32(&c.v)[4 * 32 + 18] = NAN;
+    test_run_op(kernels, 1, call_attention, &c);
+    for (int64_t i = 0; i < 20 * 32; i++) assert_true(isnan(kx_tensor_f32(&c.out)[i]) == (i % 32 == 18));
+    kx_tensor_f32(&c.k)[4 * 32 + 18] = NAN;
+    test_run_op(kernels, 1, call_attention, &c);
+    for (int64_t i = 0; i < 20 * 32; i++) assert_true(isnan(kx_tensor_f32(&c.out)[i]) == (i % 32 >= 16));
     test_tensor_free(&c.q);
     test_tensor_free(&c.k);
     test_tensor_free(&c.v);
     test_tensor_free(&c.out);
 }
 
+static void not_a_number(const kx_kernels *kernels)
+{
+    for (int precision = KX_PRECISION_F32; precision <= KX_PRECISION_INT8; precision++)
+        not_a_number_in(kernels, (kx_precision)precision);
+}
+
 static void attention_hands_a_nan_on(void **state)
 {
     (void)state;
     test_every_set(not_a_number);
+}
+
+/* What all keys have in common does not matter to the softmax, and must not cost int8 its precision. */
+static void shared_mean(const kx_kernels *kernels)
+{
+    test_random random = {6};
+    attention_case c = {.precision = KX_PRECISION_INT8,
+                        .attention = {.heads = 2, .head_dim = 64, .scale = 0.375f}};
+    c.q = test_tensor(&random, 50, 128, 0);
+    c.k = test_tensor(&random, 300, 128, 0);
+    c.v = test_tensor(&random, 300, 128, 0);
+    c.out = test_tensor(&random, 50, 128, 0);
+    for (int64_t col = 0; col < 128; col++) {
+        float mean = 6 * test_random_value(&random);
+        for (int64_t row = 0; row < 300; row++) kx_tensor_f32(&c.k)[row * 128 + col] += mean;
+    }
+    test_run_op(kernels, 2, call_attention, &c);
+    check_attention(&c, &c.q, &c.out, kernels->name);
+    test_tensor_free(&c.q);
+    test_tensor_free(&c.k);
+    test_tensor_free(&c.v);
+    test_tensor_free(&c.out);
+}
+
+static void a_mean_of_the_keys_costs_int8_nothing(void **state)
+{
+    (void)state;
+    test_every_set(shared_mean);
+}
+
+/* The operand that attention writes, and the one that its f32 result is quantised to. */
+static void call_both(kx_ops *ops, void *arguments)
+{
+    attention_case *c = arguments;
+    ops->precision = c->precision;
+    kx_scratch_mark mark = kx_ops_mark(ops);
+    int64_t rows = c->q.rows, cols = c->q.cols, split = 40;
+    kx_tensor all = kx_ops_take_operand(ops, "operand", rows, split + cols, split);
+    kx_tensor expected = kx_ops_take_operand(ops, "expected", rows, cols, 0);
+    kx_tensor got = kx_tensor_cols(&all, split, cols);
+    kx_op_attention(ops, &c->attention, &c->q, &c->k, &c->v, &got);
+    kx_op_attention(ops, &c->attention, &c->q, &c->k, &c->v, &c->out);
+    kx_op_quantise(ops, &c->out, &expected);
+    if (!kx_ops_idle(ops)) {
+        for (int64_t plane = 0; plane < kx_planes_of(got.dtype, cols); plane++)
+            assert_memory_equal((uint8_t *)got.data + plane * got.plane_bytes,
+                                (uint8_t *)expected.data + plane * expected.plane_bytes,
+                                (size_t)(rows * KX_PLANE_BYTES));
+        for (int64_t group = 0; got.dtype == KX_U8 && group < kx_groups_of(KX_U8, cols); group++)
+            assert_memory_equal(got.scales + group * got.scale_stride,
+                                expected.scales + group * expected.scale_stride,
+                                (size_t)rows * sizeof(float));
+    }
+    kx_ops_release(ops, mark);
+}
+
+static void every_operand(const kx_kernels *kernels)
+{
+    static const attention_shape shapes[] = {
+        {.queries = 50, .keys = 70, .heads = 9, .dim = 128},
+        {.queries = 300, .keys = 40, .heads = 6, .dim = 32},
+        {.queries = 31, .keys = 300, .heads = 8, .dim = 100},
+        {.queries = 20, .keys = 20, .heads = 3, .dim = 64, .causal = true}};
+    test_random random = {7};
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        for (int precision = KX_PRECISION_BF16; precision <= KX_PRECISION_INT8; precision++) {
+            const attention_shape *s = &shapes[i];
+            attention_case c = {
+                .precision = (kx_precision)precision,
+                .attention = {.heads = s->heads, .head_dim = s->dim, .causal = s->causal, .scale = 0.2f}};
+            c.q = test_tensor(&random, s->queries, s->heads * s->dim, 2);
+            c.k = test_tensor(&random, s->keys, s->heads * s->dim, 0);
+            c.v = test_tensor(&random, s->keys, s->heads * s->dim, 1);
+            c.out = test_tensor(&random, s->queries, s->heads * s->dim, 3);
+            test_run_op(kernels, 1 + i % 3, call_both, &c);
+            test_tensor_free(&c.q);
+            test_tensor_free(&c.k);
+            test_tensor_free(&c.v);
+            test_tensor_free(&c.out);
+        }
+}
+
+static void an_operand_is_the_quantised_result(void **state)
+{
+    (void)state;
+    test_every_set(every_operand);
 }
 
 int main(void)
@@ -219,6 +359,8 @@ int main(void)
         cmocka_unit_test(attention_survives_scores_of_hundreds),
         cmocka_unit_test(attention_gives_the_same_bytes_for_any_threads_and_in_place),
         cmocka_unit_test(attention_hands_a_nan_on),
+        cmocka_unit_test(a_mean_of_the_keys_costs_int8_nothing),
+        cmocka_unit_test(an_operand_is_the_quantised_result),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,6 +98,10 @@ typedef struct kx_kernels {
      * the new maximum and grows by what was written. Returns exp(old max - m), the factor for what was summed
      * so far. */
     float (*softmax)(int64_t n, float *s, float *max, float *sum);
+    /* The same with exp(s - m) rounded to bf16 (half up) -> p: ceil(n/32) planes, p_plane bytes apart, filled
+     * up with zeros. The exponentials are within 2e-4 of the value before they are rounded, and *sum grows by
+     * them as they are then. */
+    float (*soften)(int64_t n, const float *s, float *max, float *sum, uint16_t *p, int64_t p_plane);
     /* x (rows, n) -> sums (n) += x, or += (x - mean)^2 when mean (n) is given. */
     void (*column_sums)(int64_t rows, int64_t n, const float *x, int64_t x_stride, const double *mean,
                         double *sums);

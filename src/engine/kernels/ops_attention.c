@@ -176,26 +176,9 @@ static void attention_chunk(void *arguments, size_t chunk, size_t worker)
         kernels->scale(dim, block.out + r * work->width, 1.0f / block.sum[r], out + r * work->out->stride);
 }
 
-void kx_op_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor *q, const kx_tensor *k,
-                     const kx_tensor *v, kx_tensor *out)
+static void exact_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor *q,
+                            const kx_tensor *k, const kx_tensor *v, const kx_tensor *out)
 {
-    int64_t cols = attention->heads * attention->head_dim;
-    assert(attention->heads > 0 && attention->head_dim > 0 && k->rows > 0);
-    assert(q->cols == cols && k->cols == cols && v->cols == cols && out->cols == cols);
-    assert(out->rows == q->rows && v->rows == k->rows);
-    if (kx_tensor_is_operand(out)) {
-        kx_scratch_mark plain_mark = kx_ops_mark(ops);
-        kx_tensor plain = kx_ops_take(ops, "attention: plain", out->rows, out->cols);
-        kx_op_attention(ops, attention, q, k, v, &plain);
-        kx_op_quantise(ops, &plain, out);
-        kx_ops_release(ops, plain_mark);
-        return;
-    }
-    assert(q->dtype == KX_F32 && k->dtype == KX_F32 && v->dtype == KX_F32 && out->dtype == KX_F32);
-    assert(attention->distance_bias == NULL || q->rows <= k->rows);
-    if (kx_driver_failed(ops) || q->rows == 0) return;
-    ops->flops += 4 * (uint64_t)q->rows * (uint64_t)k->rows * (uint64_t)cols;
-    kx_profile_attention(ops, attention, q, k);
     kx_scratch_mark mark = kx_ops_mark(ops);
     attention_work work = {.guard = {.ops = ops},
                            .kernels = ops->kernels,
@@ -210,5 +193,29 @@ void kx_op_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor
     if (!kx_ops_idle(ops))
         kx_guard_run(&work.guard, attention->heads * work.row_chunks, attention_chunk, &work);
     kx_ops_release(ops, mark);
+}
+
+void kx_op_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor *q, const kx_tensor *k,
+                     const kx_tensor *v, kx_tensor *out)
+{
+    int64_t cols = attention->heads * attention->head_dim;
+    bool packed = kx_driver_attention_dtype(ops, attention) != KX_F32, operand = kx_tensor_is_operand(out);
+    assert(attention->heads > 0 && attention->head_dim > 0 && k->rows > 0);
+    assert(q->cols == cols && k->cols == cols && v->cols == cols && out->cols == cols);
+    assert(out->rows == q->rows && v->rows == k->rows);
+    assert(q->dtype == KX_F32 && k->dtype == KX_F32 && v->dtype == KX_F32);
+    assert(operand ? kx_ops_narrow(ops) : out->dtype == KX_F32);
+    assert(attention->distance_bias == NULL || q->rows <= k->rows);
+    if (kx_driver_failed(ops) || q->rows == 0) return;
+    kx_scratch_mark mark = kx_ops_mark(ops);
+    kx_tensor exact = operand && !packed ? kx_ops_take(ops, "attention: exact", q->rows, cols) : *out;
+    ops->flops += 4 * (uint64_t)q->rows * (uint64_t)k->rows * (uint64_t)cols;
+    kx_profile_attention(ops, attention, q, k);
+    if (packed)
+        kx_driver_packed_attention(ops, attention, q, k, v, out);
+    else
+        exact_attention(ops, attention, q, k, v, &exact);
     kx_profile_end(ops);
+    if (operand && !packed) kx_op_quantise(ops, &exact, out);
+    kx_ops_release(ops, mark);
 }

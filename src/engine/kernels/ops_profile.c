@@ -110,7 +110,7 @@ void kx_profile_attention(kx_ops *ops, const kx_attention *attention, const kx_t
     kx_profiler_begin(ops->profiler,
                       &(kx_profiler_op){
                           .kind = "attention",
-                          .type = type_name(q->dtype),
+                          .type = type_name(kx_driver_attention_dtype(ops, attention)),
                           .detail = attention->causal                  ? "causal"
                                     : attention->distance_bias != NULL ? "distance bias"
                                                                        : NULL,

@@ -21,6 +21,7 @@ const kx_kernels kx_kernels_neon = {
     .rms_norm = kx_rms_norm_neon,
     .head_norm_rope = kx_head_norm_rope_neon,
     .softmax = kx_softmax_neon,
+    .soften = kx_soften_portable,
     .column_sums = kx_column_sums_neon,
     .all_finite = kx_all_finite_neon,
     .tile_i8_limit = {4, 1},

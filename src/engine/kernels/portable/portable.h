@@ -40,3 +40,4 @@ void kx_tile_bf16_portable(int64_t rows, int64_t blocks, int64_t planes, const u
                            const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
 void kx_quantise_portable(int64_t n, const float *x, uint8_t *y, int64_t y_plane, float *scale);
 void kx_narrow_portable(int64_t n, const float *x, uint16_t *y, int64_t y_plane);
+float kx_soften_portable(int64_t n, const float *s, float *max, float *sum, uint16_t *p, int64_t p_plane);

@@ -96,3 +96,22 @@ void kx_narrow_portable(int64_t n, const float *x, uint16_t *y, int64_t y_plane)
         plane[i % VALUES] = i < n ? kx_bf16_from_f32(x[i]) : 0;
     }
 }
+
+float kx_soften_portable(int64_t n, const float *s, float *max, float *sum, uint16_t *p, int64_t p_plane)
+{
+    enum { VALUES = KX_PLANE_BYTES / 2 };
+    float before = *max, top = before, total = 0;
+    for (int64_t i = 0; i < n; i++) top = s[i] > top ? s[i] : top;
+    for (int64_t i = 0; i < (n + VALUES - 1) / VALUES * VALUES; i++) {
+        uint16_t *plane = (uint16_t *)(void *)((uint8_t *)p + i / VALUES * p_plane);
+        float value = i < n ? expf(s[i] - top) : 0;
+        uint32_t bits;
+        memcpy(&bits, &value, sizeof bits);
+        plane[i % VALUES] = (uint16_t)((bits + 0x8000) >> 16);
+        total += value;
+    }
+    float factor = expf(before - top);
+    *max = top;
+    *sum = *sum * factor + total;
+    return factor;
+}

@@ -25,6 +25,7 @@ const kx_kernels kx_kernels_portable = {
     .rms_norm = kx_rms_norm_portable,
     .head_norm_rope = kx_head_norm_rope_portable,
     .softmax = kx_softmax_portable,
+    .soften = kx_soften_portable,
     .column_sums = kx_column_sums_portable,
     .all_finite = kx_all_finite_portable,
     .winograd_weights = kx_winograd_weights_portable,

@@ -1,0 +1,428 @@
+/* Attention in lower precision: Q K^T in int8 or bf16, P V in bf16, sums and softmax in f32.
+ *
+ * The tiles are those of the packed products (tensor/packed.h). The keys of a head are a matrix whose columns
+ * are keys, its values one whose K are keys, so both are packed once, before any query needs them:
+ *
+ *     keys     [keys/16][plane][16][64 bytes]                             planes of head_dim
+ *     values   [block of KEYS keys][head_dim/16][plane][16][64 bytes]     planes of 32 keys
+ *
+ * As many heads are packed and then used in one pass as keep every thread busy to the end. A chunk is some
+ * query rows of one head (of several, where the result is an operand: those whose columns are quantised
+ * together). It walks over the keys in blocks, and in a block over its rows in stripes, so that what is
+ * written in between stays in L1: scores of the stripe, then exp(score - running maximum) as bf16, then the
+ * product with the values, added to the chunk's sums.
+ *
+ *     one head, in L2: queries, rows x planes x 64 | keys and values of a block | sums, rows x width x 4
+ *     a stripe, in L1: scores, STRIPE x KEYS x 4 | exponentials, STRIPE x KEYS x 2
+ *
+ * Of int8 keys the mean over all keys is taken away first. That adds the same to all scores of a query, which
+ * the softmax does not see, and what is left needs a smaller scale (Zhang et al. 2024, SageAttention).
+ *
+ * A row's result depends on its own query and on the order of the key blocks alone. `out` may be `q`: a chunk
+ * has converted its rows of a head before it writes the same rows and columns.
+ */
+#include "engine/kernels/driver.h"
+
+#include <math.h>
+
+enum {
+    KEYS = 256,  /* of a block */
+    STRIPE = 24, /* rows: every set's tiles divide it */
+    ROWS_MOST = 192,
+    ROWS_LEAST = 48,
+    CHUNKS_PER_THREAD = 24, /* of a pass, where there are as many */
+    INT8_DIM_MOST = 128,    /* a wider head (the VAE's) has too few heads to average the error over */
+    MEAN_COLS = 64,
+    PIECES = KX_PLANE_BYTES / 4,
+    PLANE_KEYS = KX_PLANE_BYTES / 2,
+    BLOCK_PLANE = KX_PACKED_COLUMNS * KX_PLANE_BYTES, /* bytes of a plane of 16 columns */
+};
+
+typedef struct attention_work {
+    kx_guard guard;
+    const kx_kernels *kernels;
+    const kx_attention *attention;
+    const kx_tensor *q, *k, *v, *out;
+    kx_dtype dtype;            /* of queries and keys */
+    int64_t planes;            /* of a query or a key */
+    int64_t width;             /* head_dim rounded up to blocks of 16 */
+    int64_t key_blocks;        /* of KEYS */
+    int64_t unit;              /* heads of a chunk */
+    int64_t heads, first_head; /* of a pass */
+    int64_t rows, row_chunks;
+    uint8_t *keys, *values; /* of the heads of a pass */
+    int64_t key_bytes, value_bytes, padded_keys;
+    float *key_scales; /* int8: [head][padded_keys] */
+    int32_t *key_sums; /* int8: the same */
+    float *minus_mean; /* int8: (cols) */
+    uint8_t *scratch;
+    int64_t piece;
+} attention_work;
+
+/* ---- Packing ------------------------------------------------------------------------------------------- */
+
+/* minus_mean of some columns. */
+static void mean_chunk(void *arguments, size_t chunk, size_t worker)
+{
+    attention_work *work = arguments;
+    if (kx_guard_stopped(&work->guard, worker)) return;
+    int64_t first = (int64_t)chunk * MEAN_COLS, count = kx_min(MEAN_COLS, work->k->cols - first);
+    double sums[MEAN_COLS] = {0};
+    work->kernels->column_sums(work->k->rows, count, kx_tensor_f32(work->k) + first, work->k->stride, NULL,
+                               sums);
+    for (int64_t i = 0; i < count; i++)
+        work->minus_mean[first + i] = (float)(-sums[i] / (double)work->k->rows);
+}
+
+/* x (n) as bf16 -> planes, y_plane bytes apart. */
+static void narrow_row(const kx_kernels *kernels, int64_t n, const float *x, uint8_t *y, int64_t y_plane)
+{
+    int64_t most = kx_group_values(KX_BF16);
+    for (int64_t i = 0; i < n; i += most)
+        kernels->narrow(kx_min(most, n - i), x + i,
+                        (uint16_t *)(void *)(y + i / kx_plane_values(KX_BF16) * y_plane), y_plane);
+}
+
+/* One key -> its planes, 64 bytes each, and for int8 its scale and sum. */
+static void convert_key(const attention_work *work, int64_t head, int64_t key, float *row, uint8_t *to)
+{
+    int64_t dim = work->attention->head_dim;
+    const float *k = kx_tensor_f32(work->k) + key * work->k->stride + (work->first_head + head) * dim;
+    if (work->dtype == KX_BF16) {
+        narrow_row(work->kernels, dim, k, to, KX_PLANE_BYTES);
+        return;
+    }
+    int64_t entry = head * work->padded_keys + key;
+    work->kernels->epilogue(KX_EPILOGUE_STORE, dim, k, work->minus_mean + (work->first_head + head) * dim,
+                            NULL, row);
+    work->kernels->quantise(dim, row, to, KX_PLANE_BYTES, &work->key_scales[entry]);
+    int32_t sum = 0;
+    for (int64_t i = 0; i < work->planes * KX_PLANE_BYTES; i++) {
+        to[i] ^= KX_OPERAND_OFFSET; /* x - 128 as a signed byte */
+        sum += (int8_t)to[i];
+    }
+    work->key_sums[entry] = -KX_OPERAND_OFFSET * sum;
+}
+
+/* Sixteen keys from `first` -> their block. scratch: a row, then sixteen keys' planes. */
+static void pack_keys(const attention_work *work, int64_t head, int64_t first, uint8_t *scratch)
+{
+    const kx_kernels *kernels = work->kernels;
+    int64_t bytes = work->planes * KX_PLANE_BYTES, pieces = work->planes * PIECES;
+    float *row = (float *)(void *)scratch;
+    uint8_t *converted = scratch + kx_round_up(work->width * (int64_t)sizeof(float), KX_PLANE_BYTES);
+    for (int64_t n = 0; n < KX_PACKED_COLUMNS; n++) {
+        if (first + n < work->k->rows) {
+            convert_key(work, head, first + n, row, converted + n * bytes);
+            continue;
+        }
+        memset(converted + n * bytes, 0, (size_t)bytes);
+        if (work->dtype != KX_I8) continue;
+        work->key_scales[head * work->padded_keys + first + n] = 0;
+        work->key_sums[head * work->padded_keys + first + n] = 0;
+    }
+    /* Pieces of four bytes change places as floats would. */
+    float *to = (float *)(void *)(work->keys + head * work->key_bytes + first * bytes);
+    for (int64_t n = 0; n < KX_PACKED_COLUMNS; n += kernels->lanes)
+        kernels->transpose(kernels->lanes, pieces, (const float *)(void *)(converted + n * bytes), pieces,
+                           to + n, KX_PACKED_COLUMNS);
+}
+
+/* Two values of each column side by side. */
+static void interleave(const uint16_t *even, const uint16_t *odd, uint32_t *to)
+{
+    for (int64_t n = 0; n < KX_PACKED_COLUMNS; n++) to[n] = even[n] | (uint32_t)odd[n] << 16;
+}
+
+/* The values of a block of keys. scratch: two rows of bf16. */
+static void pack_values(const attention_work *work, int64_t head, int64_t block, uint8_t *scratch)
+{
+    int64_t dim = work->attention->head_dim, first = block * KEYS,
+            count = kx_min(KEYS, work->k->rows - first);
+    int64_t planes = kx_ceil_div(count, PLANE_KEYS), row_bytes = kx_planes_of(KX_BF16, dim) * KX_PLANE_BYTES;
+    uint8_t *to = work->values + head * work->value_bytes +
+                  first / PLANE_KEYS * BLOCK_PLANE * (work->width / KX_PACKED_COLUMNS);
+    for (int64_t pair = 0; pair < planes * PIECES; pair++) {
+        for (int64_t odd = 0; odd < 2; odd++) {
+            int64_t key = 2 * pair + odd;
+            const float *v =
+                kx_tensor_f32(work->v) + (first + key) * work->v->stride + (work->first_head + head) * dim;
+            if (key < count)
+                narrow_row(work->kernels, dim, v, scratch + odd * row_bytes, KX_PLANE_BYTES);
+            else
+                memset(scratch + odd * row_bytes, 0, (size_t)row_bytes);
+        }
+        const uint16_t *even = (const uint16_t *)(const void *)scratch;
+        const uint16_t *odd = (const uint16_t *)(const void *)(scratch + row_bytes);
+        for (int64_t c = 0; c < work->width; c += KX_PACKED_COLUMNS)
+            interleave(
+                even + c, odd + c,
+                (uint32_t *)(void *)(to + (c / KX_PACKED_COLUMNS * planes * PIECES + pair) * KX_PLANE_BYTES));
+    }
+}
+
+static int64_t pack_scratch_bytes(const attention_work *work)
+{
+    return kx_round_up(work->width * (int64_t)sizeof(float), KX_PLANE_BYTES) +
+           KX_PACKED_COLUMNS * work->planes * KX_PLANE_BYTES;
+}
+
+/* Keys and values of one head and block. */
+static void pack_chunk(void *arguments, size_t chunk, size_t worker)
+{
+    attention_work *work = arguments;
+    if (kx_guard_stopped(&work->guard, worker)) return;
+    int64_t head = (int64_t)chunk / work->key_blocks, block = (int64_t)chunk % work->key_blocks;
+    uint8_t *scratch = work->scratch + (int64_t)worker * work->piece;
+    int64_t end = kx_min(work->padded_keys, (block + 1) * KEYS);
+    for (int64_t first = block * KEYS; first < end; first += KX_PACKED_COLUMNS)
+        pack_keys(work, head, first, scratch);
+    pack_values(work, head, block, scratch);
+}
+
+/* ---- Attention ----------------------------------------------------------------------------------------- */
+
+/* A worker's chunk. */
+typedef struct attention_block {
+    int64_t head, first, rows; /* head: in the pass */
+    uint8_t *q, *weights;      /* planes; weights: exponentials of a stripe */
+    int64_t q_plane;
+    float *q_scales, *row, *scores, *sums, *maximum, *total, *result;
+} attention_block;
+
+enum { WEIGHTS_PLANE = (STRIPE + 1) * KX_PLANE_BYTES, SCORES_STRIDE = KEYS + KX_PACKED_COLUMNS };
+
+/* Cuts `scratch` into the parts of a chunk, and returns how long they are together. */
+static int64_t lay_out(const attention_work *work, uint8_t *scratch, attention_block *block)
+{
+    int64_t at = 0, rows = work->rows, floats = sizeof(float);
+    block->q_plane = (rows | 1) * KX_PLANE_BYTES;
+    int64_t sizes[] = {
+        work->planes * block->q_plane,
+        KEYS / PLANE_KEYS * WEIGHTS_PLANE,
+        rows * floats,
+        work->width * floats,
+        STRIPE * SCORES_STRIDE * floats,
+        rows * work->width * floats,
+        rows * floats,
+        rows * floats,
+        kx_tensor_is_operand(work->out) ? rows * work->unit * work->attention->head_dim * floats : 0};
+    void *parts[sizeof sizes / sizeof sizes[0]];
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        parts[i] = scratch == NULL ? NULL : scratch + at;
+        at += kx_round_up(sizes[i], KX_PLANE_BYTES);
+    }
+    block->q = parts[0];
+    block->weights = parts[1];
+    block->q_scales = parts[2];
+    block->row = parts[3];
+    block->scores = parts[4];
+    block->sums = parts[5];
+    block->maximum = parts[6];
+    block->total = parts[7];
+    block->result = parts[8];
+    return at;
+}
+
+static void convert_queries(const attention_work *work, const attention_block *block)
+{
+    const kx_kernels *kernels = work->kernels;
+    int64_t dim = work->attention->head_dim;
+    const float *q =
+        kx_tensor_f32(work->q) + block->first * work->q->stride + (work->first_head + block->head) * dim;
+    for (int64_t r = 0; r < block->rows; r++, q += work->q->stride) {
+        uint8_t *to = block->q + r * KX_PLANE_BYTES;
+        if (work->dtype == KX_I8) {
+            kernels->quantise(dim, q, to, block->q_plane, &block->q_scales[r]);
+            block->q_scales[r] *= work->attention->scale;
+        } else {
+            kernels->scale(dim, q, work->attention->scale, block->row);
+            narrow_row(kernels, dim, block->row, to, block->q_plane);
+        }
+        block->maximum[r] = -INFINITY;
+        block->total[r] = 0;
+    }
+}
+
+/* a (rows, planes) x b (planes, blocks) -> c, in bf16, as many planes at a time as a tile takes. */
+static void multiply_bf16(const kx_kernels *kernels, int64_t rows, int64_t blocks, int64_t planes,
+                          const uint8_t *a, int64_t a_plane, const uint8_t *b, bool add, float *c,
+                          int64_t c_stride)
+{
+    kx_tile_limit limit = kernels->tile_bf16_limit;
+    int64_t b_block = planes * BLOCK_PLANE;
+    for (int64_t j = 0; j < blocks; j += limit.blocks)
+        for (int64_t p = 0; p < planes; p += KX_GROUP_PLANES)
+            for (int64_t r = 0; r < rows; r += limit.rows)
+                kernels->tile_bf16(kx_min(limit.rows, rows - r), kx_min(limit.blocks, blocks - j),
+                                   kx_min(KX_GROUP_PLANES, planes - p),
+                                   (const uint16_t *)(const void *)(a + p * a_plane + r * KX_PLANE_BYTES),
+                                   a_plane,
+                                   (const uint16_t *)(const void *)(b + j * b_block + p * BLOCK_PLANE),
+                                   b_block, add || p > 0, c + r * c_stride + j * KX_PACKED_COLUMNS, c_stride);
+}
+
+/* The scores of a stripe's rows with the keys first.. of the head. */
+static void score(const attention_work *work, const attention_block *block, int64_t row, int64_t rows,
+                  int64_t first, int64_t count)
+{
+    const kx_kernels *kernels = work->kernels;
+    int64_t blocks = kx_ceil_div(count, KX_PACKED_COLUMNS), bytes = work->planes * KX_PLANE_BYTES;
+    const uint8_t *a = block->q + row * KX_PLANE_BYTES;
+    const uint8_t *b = work->keys + block->head * work->key_bytes + first * bytes;
+    if (work->dtype == KX_BF16) {
+        multiply_bf16(kernels, rows, blocks, work->planes, a, block->q_plane, b, false, block->scores,
+                      SCORES_STRIDE);
+        return;
+    }
+    int64_t b_block = work->planes * BLOCK_PLANE, entry = block->head * work->padded_keys + first;
+    kx_tile_limit limit = kernels->tile_i8_limit;
+    for (int64_t j = 0; j < blocks; j += limit.blocks)
+        for (int64_t r = 0; r < rows; r += limit.rows)
+            kernels->tile_i8(kx_min(limit.rows, rows - r), kx_min(limit.blocks, blocks - j), work->planes,
+                             a + r * KX_PLANE_BYTES, block->q_plane, (const int8_t *)b + j * b_block, b_block,
+                             block->q_scales + row + r, work->key_scales + entry + j * KX_PACKED_COLUMNS,
+                             work->key_sums + entry + j * KX_PACKED_COLUMNS, false,
+                             block->scores + r * SCORES_STRIDE + j * KX_PACKED_COLUMNS, SCORES_STRIDE);
+}
+
+/* All rows of the chunk with one block of keys. */
+static void add_keys(const attention_work *work, const attention_block *block, int64_t first)
+{
+    const kx_kernels *kernels = work->kernels;
+    int64_t count = kx_min(KEYS, work->k->rows - first), width = work->width;
+    const uint8_t *values = work->values + block->head * work->value_bytes +
+                            first / PLANE_KEYS * BLOCK_PLANE * (width / KX_PACKED_COLUMNS);
+    for (int64_t row = 0; row < block->rows; row += STRIPE) {
+        int64_t rows = kx_min(STRIPE, block->rows - row);
+        float *sums = block->sums + row * width;
+        score(work, block, row, rows, first, count);
+        for (int64_t r = 0; r < rows; r++) {
+            float factor = kernels->soften(
+                count, block->scores + r * SCORES_STRIDE, &block->maximum[row + r], &block->total[row + r],
+                (uint16_t *)(void *)(block->weights + r * KX_PLANE_BYTES), WEIGHTS_PLANE);
+            if (first > 0 && factor != 1.0f)
+                kernels->scale(width, sums + r * width, factor, sums + r * width);
+        }
+        multiply_bf16(kernels, rows, width / KX_PACKED_COLUMNS, kx_ceil_div(count, PLANE_KEYS),
+                      block->weights, WEIGHTS_PLANE, values, first > 0, sums, width);
+    }
+}
+
+/* The rows of one head to where they belong. */
+static void finish_head(const attention_work *work, const attention_block *block, int64_t within)
+{
+    int64_t dim = work->attention->head_dim;
+    bool operand = kx_tensor_is_operand(work->out);
+    int64_t stride = operand ? work->unit * dim : work->out->stride;
+    float *to =
+        operand ? block->result + within * dim
+                : kx_tensor_f32(work->out) + block->first * stride + (work->first_head + block->head) * dim;
+    for (int64_t r = 0; r < block->rows; r++)
+        work->kernels->scale(dim, block->sums + r * work->width, 1.0f / block->total[r], to + r * stride);
+}
+
+static void attention_chunk(void *arguments, size_t chunk, size_t worker)
+{
+    attention_work *work = arguments;
+    attention_block block;
+    lay_out(work, work->scratch + (int64_t)worker * work->piece, &block);
+    block.first = (int64_t)chunk % work->row_chunks * work->rows;
+    block.rows = kx_min(work->rows, work->q->rows - block.first);
+    int64_t head = (int64_t)chunk / work->row_chunks * work->unit,
+            heads = kx_min(work->unit, work->heads - head);
+    for (int64_t h = 0; h < heads; h++) {
+        block.head = head + h;
+        convert_queries(work, &block);
+        for (int64_t first = 0; first < work->k->rows; first += KEYS) {
+            if (kx_guard_stopped(&work->guard, worker)) return;
+            add_keys(work, &block, first);
+        }
+        finish_head(work, &block, h);
+    }
+    if (!kx_tensor_is_operand(work->out)) return;
+    int64_t dim = work->attention->head_dim, stride = work->unit * dim;
+    for (int64_t r = 0; r < block.rows; r++)
+        kx_driver_store_operand(work->kernels, block.result + r * stride, heads * dim, work->out,
+                                block.first + r, (work->first_head + head) * dim);
+}
+
+/* ---- The op -------------------------------------------------------------------------------------------- */
+
+/* Heads whose columns fill whole groups of the operand `out`; all, if no fewer do. */
+static int64_t heads_together(const kx_attention *attention, const kx_tensor *out)
+{
+    if (!kx_tensor_is_operand(out)) return 1;
+    int64_t values = kx_group_values(out->dtype), heads = 1;
+    while (heads < attention->heads && heads * attention->head_dim % values != 0) heads++;
+    return heads;
+}
+
+/* Few rows where there would be too few chunks, then no more heads in a pass than keep the threads busy. */
+static void choose_chunks(attention_work *work, int64_t threads)
+{
+    int64_t wanted = threads > 1 ? CHUNKS_PER_THREAD * threads : 1, most = ROWS_MOST;
+    int64_t units = kx_ceil_div(work->attention->heads, work->unit);
+    while (most / 2 >= ROWS_LEAST && units * kx_ceil_div(work->q->rows, most) < wanted) most /= 2;
+    work->rows = kx_even_part(work->q->rows, most, STRIPE);
+    work->row_chunks = kx_ceil_div(work->q->rows, work->rows);
+    work->heads = kx_min(units, kx_ceil_div(wanted, work->row_chunks)) * work->unit;
+}
+
+static void take_memory(kx_ops *ops, attention_work *work)
+{
+    int64_t keys = work->k->rows, cols = work->k->cols;
+    work->padded_keys = kx_packed_rows(keys);
+    work->key_bytes = work->padded_keys * work->planes * KX_PLANE_BYTES;
+    work->value_bytes = kx_ceil_div(keys, PLANE_KEYS) * BLOCK_PLANE * (work->width / KX_PACKED_COLUMNS);
+    work->keys = kx_driver_take(ops, "attention: packed keys", work->heads * work->key_bytes);
+    work->values = kx_driver_take(ops, "attention: packed values", work->heads * work->value_bytes);
+    if (work->dtype == KX_I8) {
+        int64_t entries = work->heads * work->padded_keys;
+        work->key_scales = kx_driver_take(ops, "attention: scales of keys", entries * (int64_t)sizeof(float));
+        work->key_sums = kx_driver_take(ops, "attention: sums of keys", entries * (int64_t)sizeof(int32_t));
+        work->minus_mean = kx_driver_take(ops, "attention: mean of keys", cols * (int64_t)sizeof(float));
+    }
+    attention_block block;
+    work->piece = kx_driver_piece(kx_max(lay_out(work, NULL, &block), pack_scratch_bytes(work)));
+    work->scratch = kx_driver_take_workers(ops, "attention: blocks of the workers", work->piece);
+}
+
+kx_dtype kx_driver_attention_dtype(const kx_ops *ops, const kx_attention *attention)
+{
+    if (!kx_ops_narrow(ops) || attention->causal || attention->distance_bias != NULL) return KX_F32;
+    return ops->precision == KX_PRECISION_INT8 && attention->head_dim <= INT8_DIM_MOST ? KX_I8 : KX_BF16;
+}
+
+void kx_driver_packed_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor *q,
+                                const kx_tensor *k, const kx_tensor *v, const kx_tensor *out)
+{
+    assert(kx_driver_attention_dtype(ops, attention) != KX_F32);
+    attention_work work = {.guard = {.ops = ops},
+                           .kernels = ops->kernels,
+                           .attention = attention,
+                           .q = q,
+                           .k = k,
+                           .v = v,
+                           .out = out,
+                           .dtype = kx_driver_attention_dtype(ops, attention),
+                           .width = kx_round_up(attention->head_dim, KX_PACKED_COLUMNS),
+                           .key_blocks = kx_ceil_div(k->rows, KEYS),
+                           .unit = heads_together(attention, out)};
+    work.planes = kx_planes_of(work.dtype, attention->head_dim);
+    choose_chunks(&work, (int64_t)kx_pool_threads(ops->pool));
+    kx_scratch_mark mark = kx_ops_mark(ops);
+    take_memory(ops, &work);
+    int64_t pass = work.heads;
+    if (!kx_ops_idle(ops) && work.dtype == KX_I8)
+        kx_guard_run(&work.guard, kx_ceil_div(k->cols, MEAN_COLS), mean_chunk, &work);
+    for (work.first_head = 0; work.first_head < attention->heads; work.first_head += pass) {
+        work.heads = kx_min(pass, attention->heads - work.first_head);
+        if (kx_ops_idle(ops)) break;
+        kx_guard_run(&work.guard, work.heads * work.key_blocks, pack_chunk, &work);
+        if (kx_driver_failed(ops)) break;
+        kx_guard_run(&work.guard, kx_ceil_div(work.heads, work.unit) * work.row_chunks, attention_chunk,
+                     &work);
+    }
+    kx_ops_release(ops, mark);
+}
