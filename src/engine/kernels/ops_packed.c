@@ -13,7 +13,7 @@
  */
 #include "engine/kernels/driver.h"
 
-enum { ROWS_MOST = 192, ROWS_LEAST = 48, COLS_MOST = 512, CHUNKS_PER_THREAD = 4 };
+enum { ROWS_MOST = 768, ROWS_LEAST = 48, COLS_MOST = 256, CHUNKS_PER_THREAD = 4 };
 
 typedef struct packed_work {
     kx_guard guard;
