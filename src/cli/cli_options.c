@@ -26,6 +26,10 @@ enum {
     WITH_DATA = KX_CLI_SERVE | WITH_KEY,
 };
 
+static const char cpu_names[] = "auto|portable|avx2|avxvnni|avx512|avx512vnni|avx512bf16|neon";
+static const char precision_help[] = "Type of the arithmetic: f32 is exact, bf16 nearly, int8 fastest. auto "
+                                     "takes f32, or what a packed model was packed "
+                                     "for.";
 static const char cache_help[] =
     "Answer steps whose input has hardly changed from the last whole step: faster, and no longer exact. "
     "first-block runs the first block to see the change, teacache estimates it from the input. The larger "
@@ -98,6 +102,9 @@ const kx_cli_option kx_cli_options[] = {
     {in_sampling, WITH_EDIT, "steps", 0, "N", .read = kx_cli_read_int, .field = FIELD(steps), .least = 1,
      .most = KX_LIMIT_STEPS_MAX, .fallback = "what the model says, 28 for FLUX.1 Kontext",
      .help = "Number of denoising steps, 1 to 1000."},
+    {in_sampling, WITH_EDIT, "preset", 0, "NAME", "exact|fast", .read = kx_cli_read_choice,
+     .field = FIELD(preset_of_edit), .fallback = "exact",
+     .help = "fast stands for --precision int8 --cache first-block, as far as these are not given."},
     {in_sampling, WITH_EDIT, "cache", 0, "NAME[=T]", "off|first-block|teacache", KX_CLI_IN_ENVIRONMENT,
      .read = kx_cli_read_cache, .field = FIELD(cache), .fallback = "off", .help = cache_help},
     {in_sampling, KX_CLI_EDIT, "guidance", 0, "G", .read = kx_cli_read_real, .field = FIELD(guidance),
@@ -155,10 +162,9 @@ const kx_cli_option kx_cli_options[] = {
      .field = FIELD(tokenizers), .completion = KX_CLI_COMPLETE_FOLDER, .fallback = "the model folder",
      .help = "Folder with tokenizer/ and tokenizer_2/ for a model that has none."},
     {in_model, WITH_MODEL, "precision", 0, "NAME", "auto|f32|bf16|int8", .read = kx_cli_read_choice,
-     .field = FIELD(precision), .fallback = "auto",
-     .help = "Type of the arithmetic: f32 is exact, bf16 nearly, int8 fastest; auto takes f32, or what a packed model was packed for."},
-    {in_model, WITH_MODEL | KX_CLI_BENCH, "cpu", 0, "NAME", "auto|portable|avx2|avxvnni|avx512|avx512vnni|avx512bf16|neon",
-     KX_CLI_IN_ENVIRONMENT, .read = kx_cli_read_cpu, .field = FIELD(cpu), .fallback = "auto",
+     .field = FIELD(precision), .fallback = "auto", .help = precision_help},
+    {in_model, WITH_MODEL | KX_CLI_BENCH, "cpu", 0, "NAME", cpu_names, KX_CLI_IN_ENVIRONMENT,
+     .read = kx_cli_read_word, .field = FIELD(cpu), .fallback = "auto",
      .help = "Kernel set to stay within. auto takes the best that the processor has."},
     {in_model, WITH_MODEL | KX_CLI_BENCH, "threads", 't', "N", .read = kx_cli_read_unsigned,
      .field = FIELD(threads), .most = KX_LIMIT_THREADS, .fallback = "0, one for each processor",
@@ -173,7 +179,8 @@ const kx_cli_option kx_cli_options[] = {
      .help = "Start of the random numbers. Equal preset and seed give equal files."},
     {in_model, KX_CLI_BENCH, "suite", 0, "TEXT", .read = kx_cli_read_text, .field = FIELD(suite),
      .fallback = "all that do not take minutes",
-     .help = "Only the measurements whose name contains TEXT, such as matmul, attention, block, step, t5, vae."},
+     .help =
+         "Only the measurements whose name contains TEXT, such as matmul, attention, block, step, t5, vae."},
     {in_model, KX_CLI_BENCH, "model", 'm', "DIR", .read = kx_cli_read_path, .field = FIELD(model),
      .completion = KX_CLI_COMPLETE_FOLDER, .fallback = "random weights of true width, few blocks",
      .help = "Time the parts of this model folder, its autoencoder too, and how long it takes to open."},
@@ -218,8 +225,10 @@ const kx_cli_option kx_cli_options[] = {
     {SETTING(in_model, KX_CLI_SERVE, "tokenizers", "DIR", KX_CLI_KIND_TEXT, tokenizers),
      .completion = KX_CLI_COMPLETE_FOLDER, .fallback = "the model folder",
      .help = "Folder with tokenizer/ and tokenizer_2/ for a model that has none."},
-    {in_model, KX_CLI_SERVE, "cpu", 0, "NAME", "auto|portable|avx2|avx512|neon", KX_CLI_SETTING,
-     KX_CLI_KIND_TEXT, "auto", .read = kx_cli_read_setting, .field = FIELD(settings.cpu),
+    {in_model, KX_CLI_SERVE, "precision", 0, "NAME", "auto|f32|bf16|int8", KX_CLI_SETTING, KX_CLI_KIND_TEXT,
+     "auto", .read = kx_cli_read_setting, .field = FIELD(settings.precision), .help = precision_help},
+    {in_model, KX_CLI_SERVE, "cpu", 0, "NAME", cpu_names, KX_CLI_SETTING, KX_CLI_KIND_TEXT, "auto",
+     .read = kx_cli_read_setting, .field = FIELD(settings.cpu),
      .help = "Kernel set to stay within. auto takes the best that the processor has."},
     {in_model, KX_CLI_SERVE, "threads", 't', "N", NULL, KX_CLI_SETTING, KX_CLI_KIND_COUNT,
      "0, one for each processor", .read = kx_cli_read_setting, .field = FIELD(settings.threads),

@@ -84,6 +84,7 @@ typedef struct kx_cli_arguments {
     int ref_rule;    /* kx_ref_size */
     kx_size ref_size;
     uint64_t ref_pixels;
+    int preset_of_edit; /* place in exact|fast */
     const char *cache; /* as kx_cache_parse reads it; NULL: off */
     int noise_stream;  /* kx_noise_stream */
     const char *noise;

@@ -13,6 +13,9 @@
  * unpacked archive, and in an installation. The current folder comes last. */
 static const char *const demo_places[] = {"models/demo", "../models/demo", "../share/kontext/models/demo"};
 
+/* Places of the words that --preset takes. */
+enum { PRESET_EXACT, PRESET_FAST };
+
 static bool find_demo(char *path, size_t room)
 {
     char program[PATH_MAX];
@@ -47,7 +50,8 @@ kx_status kx_cli_open_model(kx_model **model, const kx_cli_arguments *arguments,
     kx_model_options options = kx_model_options_default();
     options.path = path;
     options.tokenizers = arguments->tokenizers;
-    options.precision = (kx_precision)arguments->precision;
+    bool fast = arguments->preset_of_edit == PRESET_FAST && !kx_cli_given(arguments, "precision");
+    options.precision = fast ? KX_PRECISION_INT8 : (kx_precision)arguments->precision;
     options.cpu = arguments->cpu;
     options.threads = arguments->threads;
     options.cache_bytes = 0; /* a command makes one edit */
@@ -76,6 +80,7 @@ kx_status kx_cli_fill_request(kx_edit_request *request, const kx_cli_arguments *
     request->ref_width_px = arguments->ref_size.width_px;
     request->ref_height_px = arguments->ref_size.height_px;
     request->ref_pixels = arguments->ref_pixels;
+    if (arguments->preset_of_edit == PRESET_FAST) request->cache = KX_CACHE_FIRST_BLOCK;
     if (arguments->cache != NULL)
         KX_TRY(kx_cache_parse(arguments->cache, &request->cache, &request->cache_threshold, err));
 out:

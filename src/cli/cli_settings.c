@@ -125,7 +125,7 @@ out:
 static kx_status read_text(kx_cli_arguments *arguments, const kx_cli_option *option, const char *text,
                            kx_error *err)
 {
-    if (option->choices != NULL) return kx_cli_read_cpu(arguments, option, text, err);
+    if (option->choices != NULL) return kx_cli_read_word(arguments, option, text, err);
     *(const char **)field_of(arguments, option) = text[0] != '\0' ? text : NULL;
     return KX_OK;
 }

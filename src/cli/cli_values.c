@@ -178,7 +178,7 @@ out:
     return status;
 }
 
-kx_status kx_cli_read_cpu(kx_cli_arguments *arguments, const kx_cli_option *option, const char *text,
+kx_status kx_cli_read_word(kx_cli_arguments *arguments, const kx_cli_option *option, const char *text,
                           kx_error *err)
 {
     kx_status status = KX_OK;

@@ -18,7 +18,7 @@ kx_cli_reader kx_cli_read_aspect;   /* double[2], A:B */
 kx_cli_reader kx_cli_read_seed;     /* seed and seed_is_random; -1 = random */
 kx_cli_reader kx_cli_read_profile;  /* profile, and profile_file where there is a value */
 kx_cli_reader kx_cli_read_image;    /* the next of images[] */
-kx_cli_reader kx_cli_read_cpu;      /* const char *, one of option->choices */
+kx_cli_reader kx_cli_read_word;      /* const char *, one of option->choices */
 kx_cli_reader kx_cli_read_cache;    /* const char *, what kx_cache_parse takes */
 kx_cli_reader kx_cli_read_ref_size; /* ref_rule and ref_size */
 

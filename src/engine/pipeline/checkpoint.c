@@ -11,7 +11,7 @@ static const char magic[8] = "KXCKPT\r\n";
 typedef struct header {
     char magic[8];
     uint32_t format, header_bytes;
-    char version[16], kernels[16];
+    char version[16], kernels[16], precision[8];
     uint64_t model, edit, seed;
     uint32_t num_images, steps;
     uint32_t image, step;  /* the place: image num_images means that all are done */
@@ -20,7 +20,7 @@ typedef struct header {
     uint64_t states_hash;
     uint64_t header_hash; /* of all above */
 } header;
-_Static_assert(sizeof(header) == 120, "the layout has no gaps");
+_Static_assert(sizeof(header) == 128, "the layout has no gaps");
 
 size_t kx_checkpoint_bytes(size_t states)
 {
@@ -185,6 +185,9 @@ kx_status kx_checkpoint_check(const kx_model *model, const kx_edit_request *requ
     KX_FAIL_IF(strncmp(h.kernels, model->kernels->name, sizeof h.kernels) != 0, err, KX_ERR_INPUT,
                "the checkpoint was computed with the kernel set %.16s, this model runs with %s", h.kernels,
                model->kernels->name);
+    KX_FAIL_IF(strncmp(h.precision, kx_precision_name(model->precision), sizeof h.precision) != 0, err,
+               KX_ERR_INPUT, "the checkpoint was computed in precision %.8s, this model runs in %s",
+               h.precision, kx_precision_name(model->precision));
     if (request->seed_is_random) *seed = h.seed;
 out:
     return status;
@@ -255,6 +258,8 @@ void kx_checkpoint_tell(kx_job *job, unsigned image, int steps_done)
         .num_states = num_states(job),
     };
     memcpy(h.magic, magic, sizeof magic);
+    memcpy(h.precision, kx_precision_name(job->model->precision),
+           strlen(kx_precision_name(job->model->precision)));
     memcpy(h.kernels, job->model->kernels->name, strnlen(job->model->kernels->name, sizeof h.kernels));
     write_states(job, &h, done);
     h.header_hash = hash_of_header(&h);

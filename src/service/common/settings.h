@@ -16,6 +16,7 @@ typedef struct kx_settings {
     const char *data;            /* kontext-data. The data folder */
     const char *model;           /* none: the demo model, or a synthetic one under the data folder */
     const char *tokenizers;      /* none: the model's own */
+    const char *precision;       /* "auto", "f32", "bf16", "int8"; none: auto */
     const char *cpu;             /* none: the best kernel set of the processor */
     unsigned threads;            /* 0: one for each processor */
     uint64_t

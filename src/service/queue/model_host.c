@@ -76,6 +76,15 @@ static void take_warning(void *user, const char *sentence)
         json_array_append_new(host->warnings, json_string(sentence));
 }
 
+/* The name was checked where it was read; none: the model's own. */
+static kx_precision precision_of(const char *name)
+{
+    kx_precision precision = KX_PRECISION_INT8;
+    while (name != NULL && precision != KX_PRECISION_AUTO && strcmp(name, kx_precision_name(precision)) != 0)
+        precision--;
+    return name == NULL ? KX_PRECISION_AUTO : precision;
+}
+
 kx_status kx_model_host_open(kx_model_host **host, const kx_settings *settings,
                              void (*log)(void *user, const char *sentence), void *user, kx_error *err)
 {
@@ -91,6 +100,7 @@ kx_status kx_model_host_open(kx_model_host **host, const kx_settings *settings,
     made->options = kx_model_options_default();
     made->options.path = made->facts.path;
     made->options.tokenizers = settings->tokenizers;
+    made->options.precision = precision_of(settings->precision);
     made->options.cpu = settings->cpu;
     made->options.threads = settings->threads;
     made->options.cache_bytes = settings->encoder_cache_bytes;
