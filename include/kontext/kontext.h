@@ -155,7 +155,7 @@ typedef struct kx_model_options {
     const char *path;       /* a model folder */
     const char *tokenizers; /* folder with tokenizer/ and tokenizer_2/ when the model has none; NULL */
     kx_precision precision;
-    const char *cpu;        /* kernel set to stay within: NULL or "auto", "portable", "avx2", "avx512", "neon" */
+    const char *cpu;        /* kernel set to stay within: NULL or "auto", "portable", "avx2", "neon", ... */
     unsigned threads;       /* 0 = one for each processor that the process may use: affinity, control group */
     uint64_t cache_bytes;   /* text embeddings and reference latents are kept up to so much memory, for later edits with
                                the same prompt or pictures; 0 = none, the default is KX_CACHE_BYTES */

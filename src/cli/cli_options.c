@@ -26,7 +26,7 @@ enum {
     WITH_DATA = KX_CLI_SERVE | WITH_KEY,
 };
 
-static const char cpu_names[] = "auto|portable|avx2|avxvnni|avx512|avx512vnni|avx512bf16|neon";
+static const char cpu_names[] = "auto|portable|avx2|avxvnni|avx512|avx512vnni|avx512bf16|neon|dotprod|i8mm";
 static const char precision_help[] = "Type of the arithmetic: f32 is exact, bf16 nearly, int8 fastest. auto "
                                      "takes f32, or what a packed model was packed "
                                      "for.";

@@ -35,6 +35,15 @@ static float *random_floats(test_random *random, int64_t count)
 
 enum { MORE_ROWS = 5, C_PAD = 3 };
 
+/* -128 times the sum of a block's column. */
+static int32_t offset_sum(const int8_t *block, int64_t column, int64_t planes)
+{
+    int32_t sum = 0;
+    for (int64_t i = 0; i < planes * KX_PLANE_BYTES; i++)
+        sum += block[i / 4 * KX_PLANE_BYTES + 4 * column + i % 4];
+    return -KX_OPERAND_OFFSET * sum;
+}
+
 /* A tile at the end of a plane that has more rows, and the same of plain C, row by row and block by block. */
 static void one_tile_i8(const kx_kernels *set, test_random *random, kx_tile_limit size, int64_t planes,
                         bool add)
@@ -44,7 +53,8 @@ static void one_tile_i8(const kx_kernels *set, test_random *random, kx_tile_limi
     uint8_t *a = random_bytes(random, planes * a_plane), *b = random_bytes(random, size.blocks * b_block);
     float *a_scale = random_floats(random, rows), *b_scale = random_floats(random, cols);
     int32_t sums[64];
-    for (int64_t n = 0; n < cols; n++) sums[n] = (int32_t)test_random_below(random, 2000000) - 1000000;
+    for (int64_t i = 0; i < planes * a_plane; i++) a[i] = a[i] == 0 ? 1 : a[i];
+    for (int64_t n = 0; n < cols; n++) sums[n] = offset_sum((int8_t *)b + n / 16 * b_block, n % 16, planes);
     float *c = random_floats(random, count), *expected = random_floats(random, count);
     memcpy(expected, c, (size_t)count * sizeof(float));
     const uint8_t *first = a + MORE_ROWS * KX_PLANE_BYTES;
@@ -114,13 +124,16 @@ static void every_extreme(const kx_kernels *set)
     static uint8_t a[KX_GROUP_PLANES * KX_PLANE_BYTES];
     static int8_t b[KX_GROUP_PLANES * 1024];
     const float ones[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    const int32_t none[16] = {0};
+    int32_t sums[16];
     float c[16];
-    for (int sign = -1; sign <= 1; sign += 2) {
-        memset(a, 255, sizeof a);
-        memset(b, 127 * sign, sizeof b);
-        set->tile_i8(1, 1, KX_GROUP_PLANES, a, KX_PLANE_BYTES, b, 0, ones, ones, none, false, c, 16);
-        for (int n = 0; n < 16; n++) assert_true(c[n] == (float)(512 * 255 * 127 * sign));
+    for (int right = -128; right <= 127; right += 255) {
+        memset(b, right, sizeof b);
+        for (int n = 0; n < 16; n++) sums[n] = offset_sum(b, n, KX_GROUP_PLANES);
+        for (int left = -127; left <= 127; left += 254) {
+            memset(a, KX_OPERAND_OFFSET + left, sizeof a);
+            set->tile_i8(1, 1, KX_GROUP_PLANES, a, KX_PLANE_BYTES, b, 0, ones, ones, sums, false, c, 16);
+            for (int n = 0; n < 16; n++) assert_true(c[n] == (float)(512 * left * b[n]));
+        }
     }
 }
 

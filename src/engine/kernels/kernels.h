@@ -60,7 +60,8 @@ typedef struct kx_kernels {
      * KX_GROUP_PLANES) of some rows of activations, planes a_plane bytes apart, against some blocks of 16
      * columns of y, b_block bytes apart -> c (rows, 16 blocks): c = r, or c += r. */
     kx_tile_limit tile_i8_limit, tile_bf16_limit;
-    /* r = a_scale[row] * b_scale[column] * (float)(sum of a b + b_sum[column]); the sum is exact. */
+    /* r = a_scale[row] * b_scale[column] * (float)(sum of (a - 128) b); the sum is exact. No byte of a is 0.
+     * b_sum[column] is -128 times the sum of the column's b, for sets that multiply a as it is. */
     void (*tile_i8)(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
                     const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
                     const int32_t *b_sum, bool add, float *c, int64_t c_stride);

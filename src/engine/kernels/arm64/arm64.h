@@ -6,6 +6,10 @@
 #include "engine/kernels/kernels.h"
 
 extern const kx_kernels kx_kernels_neon;
+/* NEON with the int8 dot product (optional from ARMv8.2 on). */
+extern const kx_kernels kx_kernels_dotprod;
+/* The matrix instructions for int8 and bf16 (ARMv8.6). */
+extern const kx_kernels kx_kernels_i8mm;
 
 void kx_tile_neon(int64_t rows, int64_t width, int64_t depth, const float *a, int64_t a_stride,
                   const float *b, bool add, float *c, int64_t c_stride);
@@ -31,3 +35,21 @@ void kx_winograd_input_neon(int64_t n, const float *x, int64_t row_stride, int64
                             int64_t v_stride);
 void kx_winograd_output_neon(int64_t n, const float *m, int64_t m_stride, const float *bias, bool add,
                              float *y, int64_t row_stride, int64_t col_stride);
+
+void kx_tile_i8_neon(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
+                     const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
+                     const int32_t *b_sum, bool add, float *c, int64_t c_stride);
+void kx_tile_bf16_neon(int64_t rows, int64_t blocks, int64_t planes, const uint16_t *a, int64_t a_plane,
+                       const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
+void kx_quantise_neon(int64_t n, const float *x, uint8_t *y, int64_t y_plane, float *scale);
+void kx_narrow_neon(int64_t n, const float *x, uint16_t *y, int64_t y_plane);
+
+void kx_tile_i8_dotprod(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
+                        const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
+                        const int32_t *b_sum, bool add, float *c, int64_t c_stride);
+
+void kx_tile_i8_i8mm(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
+                     const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
+                     const int32_t *b_sum, bool add, float *c, int64_t c_stride);
+void kx_tile_bf16_i8mm(int64_t rows, int64_t blocks, int64_t planes, const uint16_t *a, int64_t a_plane,
+                       const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
