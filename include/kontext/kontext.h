@@ -195,8 +195,16 @@ typedef struct kx_callbacks {
     void (*checkpoint)(void *user, const void *data, size_t bytes);
 } kx_callbacks;
 
-/* Reads every tensor and checks it for NaN and infinity. The first bad one is KX_ERR_MODEL and is named. */
+/* Reads every tensor and checks it for NaN and infinity, and against its checksum where the file has them (files of
+ * kx_model_convert). The first bad one is KX_ERR_MODEL and is named. */
 KX_API kx_status kx_model_verify(kx_model *model, const kx_callbacks *callbacks, kx_error *err);
+
+/* Writes the model of `options` (whose precision does not count) packed for BF16 or INT8 to the new folder `folder`:
+ * complete or not at all. It is used in place, without any preparation. Progress stage "write", in bytes. Errors: KX_ERR_INPUT
+ * (another precision; the model is packed already), KX_ERR_MODEL, KX_ERR_OUTPUT (also when `folder` holds something or
+ * the disk has not enough room: nothing is written then), KX_ERR_CANCELLED. */
+KX_API kx_status kx_model_convert(const kx_model_options *options, const char *folder, kx_precision precision,
+                                  const kx_callbacks *callbacks, kx_error *err);
 
 typedef enum kx_synth_preset { KX_SYNTH_TINY = 0, KX_SYNTH_SLICE, KX_SYNTH_FULL } kx_synth_preset;
 
@@ -204,6 +212,9 @@ typedef enum kx_synth_preset { KX_SYNTH_TINY = 0, KX_SYNTH_SLICE, KX_SYNTH_FULL 
  * has not enough room: nothing is written then), KX_ERR_CANCELLED. */
 KX_API kx_status kx_model_synth(const char *folder, kx_synth_preset preset, uint64_t seed,
                                 const kx_callbacks *callbacks, kx_error *err);
+/* The same model, packed for BF16 or INT8: what kx_model_convert would make of it, without writing it first. */
+KX_API kx_status kx_model_synth_packed(const char *folder, kx_synth_preset preset, uint64_t seed,
+                                       kx_precision precision, const kx_callbacks *callbacks, kx_error *err);
 
 /* ---- Edits --------------------------------------------------------------------------------------------- */
 

@@ -68,6 +68,12 @@ void kx_file_drop_range(const void *data, size_t bytes)
     if (end > begin) madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
+void kx_file_expect_range(const void *data, size_t bytes)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data / page * page;
+    madvise((void *)begin, (uintptr_t)data + bytes - begin, MADV_WILLNEED);
+}
+
 kx_status kx_file_read(const char *path, kx_bytes *out, kx_status blame, kx_error *err)
 {
     kx_status status = KX_OK;

@@ -23,6 +23,9 @@ void kx_file_map_drop(const kx_file_map *map);
 /* The same for the whole pages among some bytes of a map. */
 void kx_file_drop_range(const void *data, size_t bytes);
 
+/* Bytes of a map that will be read soon: the system may begin to read what is not in memory. */
+void kx_file_expect_range(const void *data, size_t bytes);
+
 /* Appends the file to `out`, whose cap bounds it; a larger file is `blame`. Reads pipes and devices as well.
  */
 kx_status kx_file_read(const char *path, kx_bytes *out, kx_status blame, kx_error *err);

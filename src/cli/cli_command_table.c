@@ -27,6 +27,10 @@ static const kx_cli_example plan_examples[] = {
     {"Does it fit?", "kontext model plan -m ~/models/FLUX.1-Kontext-dev --size 1024x1024 --images 2"},
     {"With true sizes, for a program", "kontext model plan --images 4000x3000,1024x768 --json"},
 };
+static const kx_cli_example convert_examples[] = {
+    {"The fastest form of a model",
+     "kontext model convert --precision int8 -m ~/models/FLUX.1-Kontext-dev ~/models/kontext-int8"},
+};
 static const kx_cli_example synth_examples[] = {
     {"A model for tests", "kontext model synth --preset tiny /tmp/tiny"},
 };
@@ -79,25 +83,34 @@ const kx_cli_command kx_cli_commands[] = {
      "ends "
      "the program at once.",
      0, 0, KX_CLI_COMPLETE_NOTHING, EXAMPLES(edit_examples)},
-    {KX_CLI_MODEL, "model", "info|verify|plan|synth [OPTIONS]", "look at, check and make model folders",
-     "Has the commands info, verify, plan and synth; each has its own --help.", 0, 0, KX_CLI_COMPLETE_NOTHING,
-     EXAMPLES(model_examples), .is_group = true},
+    {KX_CLI_MODEL, "model", "info|verify|plan|convert|synth [OPTIONS]",
+     "look at, check and make model folders",
+     "Has the commands info, verify, plan, convert and synth; each has its own --help.", 0, 0,
+     KX_CLI_COMPLETE_NOTHING, EXAMPLES(model_examples), .is_group = true},
     {KX_CLI_INFO, "model info", "[DIR] [OPTIONS]", "tell what a model folder holds",
      "Opens the model without reading its weights and tells its name and licence, and for each part the "
      "files, "
      "layout, types and sizes.",
      0, 1, KX_CLI_COMPLETE_FOLDER, EXAMPLES(info_examples)},
     {KX_CLI_VERIFY, "model verify", "[DIR] [OPTIONS]", "read every weight and check it",
-     "Checks names, shapes and types, then reads every tensor and looks for values that are not finite. The "
-     "first "
-     "bad tensor is named.",
+     "Checks names, shapes and types, then reads every tensor and looks for values that are not finite; "
+     "of files that 'model convert' wrote, the checksums, too. The first bad tensor is named.",
      0, 1, KX_CLI_COMPLETE_FOLDER, EXAMPLES(verify_examples)},
     {KX_CLI_PLAN, "model plan", "[DIR] [OPTIONS]", "tell the memory of an edit before it is run",
      "Prints every large buffer by stage, the peak, what is mapped from the files and what the machine has. "
      "The exit "
      "status is 5 when the edit does not fit.",
      0, 1, KX_CLI_COMPLETE_FOLDER, EXAMPLES(plan_examples)},
-    {KX_CLI_SYNTH, "model synth", "[--preset NAME] [--seed S] DIR", "make a model with random weights",
+    {KX_CLI_CONVERT, "model convert", "[--precision NAME] [-m DIR] OUT",
+     "write a model packed for a precision",
+     "Writes the model to the new folder OUT with the matrices of its transformer and T5 ready for products "
+     "in int8 or "
+     "bf16. Such a model is smaller, starts at once and is used from the file as it lies there. VAE, CLIP, "
+     "tokenizers "
+     "and configurations are copied. Needs memory for one matrix; the folder appears complete or not at all.",
+     1, 1, KX_CLI_COMPLETE_FOLDER, EXAMPLES(convert_examples)},
+    {KX_CLI_SYNTH, "model synth", "[--preset NAME] [--precision NAME] [--seed S] DIR",
+     "make a model with random weights",
      "Writes a model folder of the FLUX.1 Kontext architecture with random weights: its pictures are noise, "
      "its "
      "speed and memory are true to the preset.",

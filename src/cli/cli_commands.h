@@ -9,6 +9,7 @@ kx_status kx_cli_run_edit(const kx_cli_arguments *arguments, kx_error *err);
 kx_status kx_cli_run_model_info(const kx_cli_arguments *arguments, kx_error *err);
 kx_status kx_cli_run_model_verify(const kx_cli_arguments *arguments, kx_error *err);
 kx_status kx_cli_run_model_plan(const kx_cli_arguments *arguments, kx_error *err);
+kx_status kx_cli_run_model_convert(const kx_cli_arguments *arguments, kx_error *err);
 kx_status kx_cli_run_model_synth(const kx_cli_arguments *arguments, kx_error *err);
 kx_status kx_cli_run_bench(const kx_cli_arguments *arguments, kx_error *err);
 kx_status kx_cli_run_serve(const kx_cli_arguments *arguments, kx_error *err);

@@ -1,4 +1,4 @@
-/* kontext model info, verify, plan and synth. */
+/* kontext model info, verify and plan. */
 #include "cli/cli_commands.h"
 #include "cli/cli_progress.h"
 #include "cli/cli_report.h"
@@ -246,31 +246,5 @@ kx_status kx_cli_run_model_plan(const kx_cli_arguments *arguments, kx_error *err
             kx_cli_format_bytes(plan->available_bytes, available));
 out:
     kx_plan_free(plan);
-    return status;
-}
-
-/* ---- synth ---- */
-
-kx_status kx_cli_run_model_synth(const kx_cli_arguments *arguments, kx_error *err)
-{
-    kx_status status = KX_OK;
-    const char *folder = arguments->operands[0];
-    kx_cli_progress progress;
-    char clean[1024];
-    kx_cli_catch_interrupts();
-    kx_callbacks callbacks = kx_cli_progress_begin(&progress, arguments);
-    KX_TRY(kx_model_synth(folder, (kx_synth_preset)arguments->preset, arguments->seed, &callbacks, err));
-    kx_cli_progress_end(&progress);
-    if (arguments->json) {
-        KX_TRY(kx_cli_print_json(json_pack("{s:o,s:o}", "folder", kx_cli_json_text(folder), "seed",
-                                           kx_cli_json_seed(arguments->seed)),
-                                 err));
-    } else if (!arguments->quiet) {
-        kx_cli_clean_text(folder, clean, sizeof clean);
-        printf("%s: a model with random weights, seed %" PRIu64 "\n", clean, arguments->seed);
-        KX_TRY(kx_cli_flush_stdout(err));
-    }
-out:
-    kx_cli_progress_end(&progress);
     return status;
 }

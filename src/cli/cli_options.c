@@ -19,8 +19,9 @@
 enum {
     WITH_MODEL = KX_CLI_EDIT | KX_CLI_INFO | KX_CLI_VERIFY | KX_CLI_PLAN,
     WITH_EDIT = KX_CLI_EDIT | KX_CLI_PLAN,
-    WITH_WORK = WITH_MODEL | KX_CLI_SYNTH | KX_CLI_BENCH,
-    WITH_PROGRESS = KX_CLI_EDIT | KX_CLI_VERIFY | KX_CLI_SYNTH,
+    WITH_SOURCE = WITH_MODEL | KX_CLI_CONVERT,
+    WITH_WORK = WITH_SOURCE | KX_CLI_SYNTH | KX_CLI_BENCH,
+    WITH_PROGRESS = KX_CLI_EDIT | KX_CLI_VERIFY | KX_CLI_SYNTH | KX_CLI_CONVERT,
     WITH_KEY = KX_CLI_KEY_CREATE | KX_CLI_KEY_LIST | KX_CLI_KEY_REVOKE | KX_CLI_KEY_ROTATE |
                KX_CLI_KEY_CREDIT | KX_CLI_KEY_LIMITS,
     WITH_DATA = KX_CLI_SERVE | WITH_KEY,
@@ -155,26 +156,34 @@ const kx_cli_option kx_cli_options[] = {
      .help = "Draw the result in the terminal. Not with --json and -o -."},
 
     /* ---- Model and machine ---- */
-    {in_model, WITH_MODEL, "model", 'm', "DIR", .sources = KX_CLI_IN_ENVIRONMENT, .read = kx_cli_read_path,
+    {in_model, WITH_SOURCE, "model", 'm', "DIR", .sources = KX_CLI_IN_ENVIRONMENT, .read = kx_cli_read_path,
      .field = FIELD(model), .completion = KX_CLI_COMPLETE_FOLDER, .fallback = "models/demo, where it exists",
      .help = "The model folder, in the layout of diffusers or with each part as one safetensors file."},
-    {in_model, WITH_MODEL, "tokenizers", 0, "DIR", .sources = KX_CLI_IN_ENVIRONMENT, .read = kx_cli_read_path,
-     .field = FIELD(tokenizers), .completion = KX_CLI_COMPLETE_FOLDER, .fallback = "the model folder",
+    {in_model, WITH_SOURCE, "tokenizers", 0, "DIR", .sources = KX_CLI_IN_ENVIRONMENT,
+     .read = kx_cli_read_path, .field = FIELD(tokenizers), .completion = KX_CLI_COMPLETE_FOLDER,
+     .fallback = "the model folder",
      .help = "Folder with tokenizer/ and tokenizer_2/ for a model that has none."},
     {in_model, WITH_MODEL, "precision", 0, "NAME", "auto|f32|bf16|int8", .read = kx_cli_read_choice,
      .field = FIELD(precision), .fallback = "auto", .help = precision_help},
-    {in_model, WITH_MODEL | KX_CLI_BENCH, "cpu", 0, "NAME", cpu_names, KX_CLI_IN_ENVIRONMENT,
+    {in_model, KX_CLI_CONVERT, "precision", 0, "NAME", "bf16|int8", .read = kx_cli_read_choice,
+     .field = FIELD(precision), .least = KX_PRECISION_BF16, .fallback = "int8",
+     .help = "What to pack for: int8 is the smallest and fastest, bf16 is nearer to the original."},
+    {in_model, KX_CLI_SYNTH, "precision", 0, "NAME", "f32|bf16|int8", .read = kx_cli_read_choice,
+     .field = FIELD(precision), .least = KX_PRECISION_F32, .fallback = "f32",
+     .help = "f32: weights as the model is published (bf16). bf16, int8: the same model packed, as 'model "
+             "convert' "
+             "makes it."},
+    {in_model, WITH_SOURCE | KX_CLI_BENCH, "cpu", 0, "NAME", cpu_names, KX_CLI_IN_ENVIRONMENT,
      .read = kx_cli_read_word, .field = FIELD(cpu), .fallback = "auto",
      .help = "Kernel set to stay within. auto takes the best that the processor has."},
-    {in_model, WITH_MODEL | KX_CLI_BENCH, "threads", 't', "N", .read = kx_cli_read_unsigned,
+    {in_model, WITH_SOURCE | KX_CLI_BENCH, "threads", 't', "N", .read = kx_cli_read_unsigned,
      .field = FIELD(threads), .most = KX_LIMIT_THREADS, .fallback = "0, one for each processor",
      .help = "Number of compute threads. 0 goes by the processors that the process may use: its affinity, "
              "and the limit of its control group rounded up."},
     {in_model, KX_CLI_SYNTH, "preset", 0, "NAME", "tiny|slice|full", .read = kx_cli_read_choice,
      .field = FIELD(preset), .fallback = "tiny",
      .help = "tiny: a few megabytes, for tests. slice: true widths, few blocks. full: the true architecture, "
-             "about "
-             "34 GB."},
+             "about 34 GB, packed for int8 about 20 GB."},
     {in_model, KX_CLI_SYNTH, "seed", 0, "S", .read = kx_cli_read_seed, .field = FIELD(seed), .fallback = "0",
      .help = "Start of the random numbers. Equal preset and seed give equal files."},
     {in_model, KX_CLI_BENCH, "suite", 0, "TEXT", .read = kx_cli_read_text, .field = FIELD(suite),
@@ -335,7 +344,8 @@ const kx_cli_option kx_cli_options[] = {
 
     /* ---- Messages ---- */
     {in_messages,
-     KX_CLI_EDIT | KX_CLI_INFO | KX_CLI_VERIFY | KX_CLI_PLAN | KX_CLI_SYNTH | KX_CLI_BENCH | WITH_DATA,
+     KX_CLI_EDIT | KX_CLI_INFO | KX_CLI_VERIFY | KX_CLI_PLAN | KX_CLI_SYNTH | KX_CLI_BENCH | KX_CLI_CONVERT |
+         WITH_DATA,
      "json", 0, .read = kx_cli_read_flag, .field = FIELD(json),
      .help = "One JSON object on standard output instead of words; also for an error."},
     {in_messages, WITH_PROGRESS, "progress", 0, "MODE", "auto|bar|json|none", .read = kx_cli_read_choice,

@@ -44,7 +44,8 @@ typedef enum kx_cli_command_id {
     KX_CLI_KEY_ROTATE = 1 << 14,
     KX_CLI_KEY_CREDIT = 1 << 15,
     KX_CLI_KEY_LIMITS = 1 << 16,
-    KX_CLI_EVERY = (1 << 17) - 1,
+    KX_CLI_CONVERT = 1 << 17,
+    KX_CLI_EVERY = (1 << 18) - 1,
 } kx_cli_command_id;
 
 typedef enum kx_cli_progress_mode {

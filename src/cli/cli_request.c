@@ -32,32 +32,57 @@ static bool find_demo(char *path, size_t room)
     return kx_file_is_directory(path);
 }
 
-kx_status kx_cli_open_model(kx_model **model, const kx_cli_arguments *arguments, kx_error *err)
+/* `operand`: a model named without an option, or NULL. `demo`: room for the path of the demo model. */
+static kx_status find_model(const kx_cli_arguments *arguments, const char *operand, char *demo, size_t room,
+                            kx_model_options *options, kx_error *err)
 {
     kx_status status = KX_OK;
-    char demo[PATH_MAX + 64];
-    const char *operand = arguments->num_operands > 0 ? arguments->operands[0] : NULL;
     const char *from_environment = getenv("KONTEXT_MODEL");
     bool by_option = arguments->model != NULL && arguments->model != from_environment;
     KX_FAIL_IF(operand != NULL && by_option, err, KX_ERR_USAGE, "two models are named, '%s' and '%s'",
                arguments->model, operand);
     const char *path = operand != NULL ? operand : arguments->model;
-    if (path == NULL && find_demo(demo, sizeof demo)) path = demo;
+    if (path == NULL && find_demo(demo, room)) path = demo;
     KX_FAIL_IF(path == NULL, err, KX_ERR_MODEL,
                "no model is given: name a folder with -m or KONTEXT_MODEL, or make one for trying with "
                "'kontext model "
                "synth --preset tiny DIR'");
-    kx_model_options options = kx_model_options_default();
-    options.path = path;
-    options.tokenizers = arguments->tokenizers;
+    *options = kx_model_options_default();
+    options->path = path;
+    options->tokenizers = arguments->tokenizers;
     bool fast = arguments->preset_of_edit == PRESET_FAST && !kx_cli_given(arguments, "precision");
-    options.precision = fast ? KX_PRECISION_INT8 : (kx_precision)arguments->precision;
-    options.cpu = arguments->cpu;
-    options.threads = arguments->threads;
-    options.cache_bytes = 0; /* a command makes one edit */
-    options.warn = kx_cli_tell_warning;
-    options.user = (void *)(uintptr_t)arguments;
+    options->precision = fast ? KX_PRECISION_INT8 : (kx_precision)arguments->precision;
+    options->cpu = arguments->cpu;
+    options->threads = arguments->threads;
+    options->cache_bytes = 0; /* a command makes one edit */
+    options->warn = kx_cli_tell_warning;
+    options->user = (void *)(uintptr_t)arguments;
+out:
+    return status;
+}
+
+kx_status kx_cli_open_model(kx_model **model, const kx_cli_arguments *arguments, kx_error *err)
+{
+    kx_status status = KX_OK;
+    char demo[PATH_MAX + 64];
+    kx_model_options options;
+    const char *operand = arguments->num_operands > 0 ? arguments->operands[0] : NULL;
+    KX_TRY(find_model(arguments, operand, demo, sizeof demo, &options, err));
     KX_TRY(kx_model_open(model, &options, err));
+out:
+    return status;
+}
+
+kx_status kx_cli_convert_model(const kx_cli_arguments *arguments, const kx_callbacks *callbacks,
+                               kx_error *err)
+{
+    kx_status status = KX_OK;
+    char demo[PATH_MAX + 64];
+    kx_model_options options;
+    kx_precision precision = (kx_precision)arguments->precision;
+    if (precision == KX_PRECISION_AUTO) precision = KX_PRECISION_INT8;
+    KX_TRY(find_model(arguments, NULL, demo, sizeof demo, &options, err));
+    KX_TRY(kx_model_convert(&options, arguments->operands[0], precision, callbacks, err));
 out:
     return status;
 }

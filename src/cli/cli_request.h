@@ -9,5 +9,9 @@
  * named. */
 kx_status kx_cli_open_model(kx_model **model, const kx_cli_arguments *arguments, kx_error *err);
 
+/* Packs the model that the arguments name into the folder of the first operand. */
+kx_status kx_cli_convert_model(const kx_cli_arguments *arguments, const kx_callbacks *callbacks,
+                               kx_error *err);
+
 /* Fills what both commands have. Errors: KX_ERR_USAGE (--size with --aspect). */
 kx_status kx_cli_fill_request(kx_edit_request *request, const kx_cli_arguments *arguments, kx_error *err);

@@ -43,6 +43,7 @@ static const command_row command_rows[] = {
     {KX_CLI_INFO, kx_cli_run_model_info},
     {KX_CLI_VERIFY, kx_cli_run_model_verify},
     {KX_CLI_PLAN, kx_cli_run_model_plan},
+    {KX_CLI_CONVERT, kx_cli_run_model_convert},
     {KX_CLI_SYNTH, kx_cli_run_model_synth},
     {KX_CLI_BENCH, kx_cli_run_bench},
     {KX_CLI_SERVE, kx_cli_run_serve},

@@ -147,6 +147,7 @@ static kx_status load_config(kx_model_files *files, kx_config_kind kind, const c
     kx_status status = KX_OK;
     const char *path;
     KX_TRY(join(&files->arena, folder, name, &path, err));
+    files->config_files[kind] = path;
     KX_TRY(kx_config_load(&files->configs, kind, path, &files->arena, err));
 out:
     return status;
@@ -280,6 +281,14 @@ out:
     free(scan.candidates);
     kx_model_files_close(files);
     return status;
+}
+
+const char *kx_model_part_file(kx_part_kind kind)
+{
+    static const char *const names[KX_PART_COUNT] = {
+        "transformer/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors", "text_encoder_2/model.safetensors"};
+    return names[kind];
 }
 
 void kx_model_files_close(kx_model_files *files)

@@ -24,7 +24,8 @@ typedef struct kx_model_files {
     kx_configs configs;
     const char *clip_tokenizer; /* folders */
     const char *t5_tokenizer;
-    kx_safetensors **files; /* all that hold a part, each once */
+    const char *config_files[KX_CONFIG_KINDS]; /* where each is looked for; it need not be there */
+    kx_safetensors **files;                    /* all that hold a part, each once */
     size_t num_files;
     kx_arena arena;
 } kx_model_files;
@@ -33,4 +34,6 @@ typedef struct kx_model_files {
  * NULL. Maps the files and checks their headers and the configurations; reads no weights. Errors:
  * KX_ERR_MODEL, KX_ERR_MEMORY. */
 kx_status kx_model_files_open(kx_model_files **out, const char *path, const char *tokenizers, kx_error *err);
+/* Where the layout of diffusers has a part's file: "vae/diffusion_pytorch_model.safetensors". */
+const char *kx_model_part_file(kx_part_kind kind);
 void kx_model_files_close(kx_model_files *files);

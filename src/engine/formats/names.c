@@ -299,7 +299,7 @@ bool kx_names_is_ignored(kx_part_kind kind, const char *name)
         "text_projection", "logit_scale",
         "spiece_model",    "scaled_fp8",
         "input_scale",     "scale_input",
-        "comfy_quant",
+        "comfy_quant",     "kontext.checksums",
     };
     for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
         if (ends_with(name, tails[i])) return true;

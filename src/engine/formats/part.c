@@ -37,9 +37,32 @@ static bool is_helper(const char *name)
     return strcmp(last, "scale_weight") == 0 || strcmp(last, "weight_scale") == 0;
 }
 
+static bool ends_with(const char *name, const char *tail)
+{
+    size_t length = strlen(name), tail_length = strlen(tail);
+    return length > tail_length && strcmp(name + length - tail_length, tail) == 0;
+}
+
+/* Of a packed part the parameters of the original are counted, and the bytes that are there. */
+static void count_packed(kx_part *part)
+{
+    for (size_t i = 0; i < part->packed->num_parameters; i++) {
+        const kx_packed_entry *parameter = &part->packed->parameters[i];
+        part->num_tensors++;
+        part->num_parameters += (uint64_t)parameter->rows * (uint64_t)parameter->cols;
+    }
+}
+
 static void count_entry(kx_part *part, const kx_part_entry *entry)
 {
     if (entry->foreign || is_helper(entry->name) || kx_names_is_ignored(part->kind, entry->name)) return;
+    bool data = ends_with(entry->name, KX_PACKED_DATA);
+    if (part->packed != NULL &&
+        (data || ends_with(entry->name, KX_PACKED_SCALES) || ends_with(entry->name, KX_PACKED_SUMS))) {
+        part->num_bytes += entry->tensor->bytes;
+        part->dtype_tensors[entry->tensor->dtype] += data;
+        return;
+    }
     part->num_tensors++;
     part->num_parameters += entry->tensor->count;
     part->num_bytes += entry->tensor->bytes;
@@ -131,7 +154,23 @@ out:
     return status;
 }
 
+/* A packed part is one file of nothing else, under names without a prefix. */
+static kx_status read_packed(kx_part *part, kx_arena *arena, kx_error *err)
+{
+    kx_status status = KX_OK;
+    for (size_t i = 0; i < part->num_files && part->packed == NULL; i++)
+        KX_TRY(kx_packed_index_read(&part->packed, part->files[i], arena, err));
+    KX_FAIL_IF(part->packed != NULL && (part->num_files > 1 || part->prefix[0] != '\0'), err, KX_ERR_MODEL,
+               "%s: a packed %s is expected in one file of its own", part->files[0]->path, part->source.what);
+    bool can_be = part->kind == KX_PART_TRANSFORMER || part->kind == KX_PART_T5;
+    KX_FAIL_IF(part->packed != NULL && !can_be, err, KX_ERR_MODEL, "%s: a packed %s is not known",
+               part->files[0]->path, part->source.what);
+out:
+    return status;
+}
+
 static kx_status find_weight(void *context, const char *name, kx_weight *weight, bool *found, kx_error *err);
+static kx_status find_packed(void *context, const char *name, kx_packed *packed, bool *found, kx_error *err);
 
 kx_status kx_part_open(kx_part *part, kx_part_kind kind, const kx_part_sign signs[KX_PART_COUNT],
                        const kx_safetensors *const *files, size_t num_files, kx_arena *arena, kx_error *err)
@@ -140,9 +179,14 @@ kx_status kx_part_open(kx_part *part, kx_part_kind kind, const kx_part_sign sign
     char *prefix;
     size_t room = 0;
     *part = (kx_part){.kind = kind, .dialect = signs[kind].dialect, .files = files, .num_files = num_files};
-    part->source = (kx_weight_source){find_weight, part, kx_part_kind_name(kind)};
+    part->source = (kx_weight_source){.find = find_weight, .context = part, .what = kx_part_kind_name(kind)};
     KX_TRY(kx_arena_copy_text(arena, signs[kind].prefix, strlen(signs[kind].prefix), &prefix, err));
     part->prefix = prefix;
+    KX_TRY(read_packed(part, arena, err));
+    if (part->packed != NULL) {
+        part->source.find_packed = find_packed;
+        count_packed(part);
+    }
     for (size_t i = 0; i < num_files; i++) {
         KX_TRY(check_metadata(files[i], err));
         room += files[i]->num_tensors;
@@ -220,8 +264,8 @@ static kx_status weight_of(const kx_part *part, kx_part_entry *entry, kx_weight 
     entry->used = true;
     KX_TRY(check_quantisation(part, entry->name, err));
     KX_FAIL_IF(!kx_dtype_is_weight(tensor->dtype), err, KX_ERR_MODEL,
-               "%s: tensor %s has type %s; F32, BF16, F16 or F8 is expected", part->source.what,
-               tensor->name, kx_dtype_name(tensor->dtype));
+               "%s: tensor %s has type %s; F32, BF16, F16 or F8 is expected", part->source.what, tensor->name,
+               kx_dtype_name(tensor->dtype));
     KX_FAIL_IF(tensor->rank > KX_WEIGHT_MAX_RANK, err, KX_ERR_MODEL,
                "%s: tensor %s has %d dimensions, the most is %d", part->source.what, tensor->name,
                tensor->rank, KX_WEIGHT_MAX_RANK);
@@ -303,12 +347,31 @@ static kx_status find_weight(void *context, const char *name, kx_weight *weight,
     kx_status status = KX_OK;
     const kx_part *part = context;
     kx_name_recipe recipe;
-    *found = false;
+    const kx_packed_entry *shape =
+        part->packed != NULL ? kx_packed_index_parameter(part->packed, name) : NULL;
+    *found = shape != NULL;
+    if (shape != NULL) *weight = (kx_weight){.rank = 2, .shape = {shape->rows, shape->cols}};
     for (int i = 0; i < KX_NAME_ALTERNATIVES && !*found; i++) {
         if (!kx_names_recipe(part->kind, part->dialect, part->vae_levels, name, i, &recipe)) continue;
         KX_TRY(follow_recipe(part, &recipe, weight, found, err));
     }
     if (*found) flatten_attention(part, name, weight);
+out:
+    return status;
+}
+
+static kx_status find_packed(void *context, const char *name, kx_packed *packed, bool *found, kx_error *err)
+{
+    kx_status status = KX_OK;
+    const kx_part *part = context;
+    static const char *const tails[] = {KX_PACKED_DATA, KX_PACKED_SCALES, KX_PACKED_SUMS};
+    KX_TRY(kx_packed_index_matrix(part->packed, part->files[0], name, packed, found, err));
+    for (size_t i = 0; *found && i < sizeof tails / sizeof *tails; i++) {
+        char full[KX_LIMIT_TENSOR_NAME_BYTES + 32];
+        snprintf(full, sizeof full, "%s%s", name, tails[i]);
+        kx_part_entry *entry = lookup(part, full);
+        if (entry != NULL) entry->used = true;
+    }
 out:
     return status;
 }

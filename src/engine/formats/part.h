@@ -10,14 +10,20 @@
  * fp8: `L.weight` in F8 with a scalar `L.scale_weight` (older ComfyUI) or `L.weight_scale` (newer). Other
  * quantised formats of `L.comfy_quant` and `_quantization_metadata` are refused by name (specification 5.9).
  *
+ * A part may be packed (packed_index.h): one file under canonical names, whose matrices are found ready for
+ * use, and whose original parameters are known by their shapes.
+ *
  * Borrows the files. `find` marks tensors: one thread at a time.
  */
 #pragma once
 
 #include "base/arena.h"
 #include "engine/formats/names.h"
+#include "engine/formats/packed_index.h"
 #include "engine/formats/safetensors.h"
 #include "engine/tensor/weight.h"
+
+struct kx_ticker;
 
 typedef struct kx_part_entry {
     const char *name; /* without the prefix */
@@ -32,6 +38,7 @@ typedef struct kx_part {
     kx_dialect dialect;
     const char *prefix;
     int vae_levels;
+    kx_packed_index *packed; /* NULL: as the model was published */
     const kx_safetensors *const *files;
     size_t num_files;
     kx_part_entry *entries; /* sorted by name; the foreign ones behind */
@@ -52,3 +59,9 @@ kx_status kx_part_open(kx_part *part, kx_part_kind kind, const kx_part_sign sign
 
 /* KX_ERR_MODEL when the files hold a tensor that nobody found and that is not known to be superfluous. */
 kx_status kx_part_check_extra(const kx_part *part, kx_error *err);
+
+/* Writes the part's tensors as they are, without a prefix, into a file of their own with checksums
+ * (checksum.h). Counts kx_part_copy_bytes in the ticker. Errors: KX_ERR_OUTPUT, KX_ERR_CANCELLED,
+ * KX_ERR_MEMORY. */
+uint64_t kx_part_copy_bytes(const kx_part *part);
+kx_status kx_part_copy(const kx_part *part, const char *path, struct kx_ticker *ticker, kx_error *err);

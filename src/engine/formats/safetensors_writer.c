@@ -43,6 +43,19 @@ out:
     return status;
 }
 
+static kx_status append_value(kx_bytes *values, uint64_t value, kx_error *err)
+{
+    values->cap = (KX_LIMIT_TENSORS + 1) * sizeof value;
+    return kx_bytes_append(values, &value, sizeof value, err);
+}
+
+static uint64_t value_at(const kx_bytes *values, size_t index)
+{
+    uint64_t value;
+    memcpy(&value, values->data + index * sizeof value, sizeof value);
+    return value;
+}
+
 kx_status kx_safetensors_writer_declare(kx_safetensors_writer *writer, const char *name, kx_dtype dtype,
                                         int rank, const int64_t *shape, kx_error *err)
 {
@@ -66,6 +79,7 @@ kx_status kx_safetensors_writer_declare(kx_safetensors_writer *writer, const cha
              end);
     KX_TRY(append_text(&writer->tensors, number, err));
     writer->data_bytes = end;
+    if (writer->checksums) KX_TRY(append_value(&writer->ends, writer->data_bytes, err));
 out:
     return status;
 }
@@ -74,6 +88,12 @@ kx_status kx_safetensors_writer_open(kx_safetensors_writer *writer, const char *
 {
     kx_status status = KX_OK;
     kx_bytes header = {0};
+    size_t alignment = writer->alignment > 0 ? writer->alignment : 8;
+    if (writer->checksums) {
+        int64_t tensors = (int64_t)(writer->ends.size / sizeof(uint64_t));
+        KX_TRY(kx_safetensors_writer_declare(writer, KX_CHECKSUM_TENSOR, KX_U64, 1, &tensors, err));
+        writer->sum = kx_checksum_start();
+    }
     KX_TRY(append_text(&header, "{", err));
     if (writer->metadata.size > 0) {
         KX_TRY(append_text(&header, "\"__metadata__\":{", err));
@@ -83,7 +103,7 @@ kx_status kx_safetensors_writer_open(kx_safetensors_writer *writer, const char *
     if (writer->tensors.size > 0)
         KX_TRY(kx_bytes_append(&header, writer->tensors.data, writer->tensors.size, err));
     KX_TRY(append_text(&header, "}", err));
-    while (header.size % 8 != 0) KX_TRY(append_text(&header, " ", err));
+    while ((8 + header.size) % alignment != 0) KX_TRY(append_text(&header, " ", err));
     uint8_t length[8];
     for (int i = 0; i < 8; i++) length[i] = (uint8_t)((uint64_t)header.size >> (8 * i));
     KX_TRY(kx_file_write_open(&writer->file, path, err));
@@ -95,12 +115,38 @@ out:
     return status;
 }
 
+/* Adds `bytes` that are written at `appended` to the checksums of the tensors that they belong to. The last
+ * end is that of the checksums themselves. */
+static kx_status add_to_checksums(kx_safetensors_writer *writer, const uint8_t *data, size_t bytes,
+                                  kx_error *err)
+{
+    kx_status status = KX_OK;
+    uint64_t at = writer->appended;
+    size_t tensors = writer->ends.size / sizeof(uint64_t) - 1;
+    while (bytes > 0) {
+        size_t tensor = writer->values.size / sizeof(uint64_t);
+        if (tensor == tensors) break;
+        uint64_t left = value_at(&writer->ends, tensor) - at;
+        size_t some = bytes < left ? bytes : (size_t)left;
+        kx_checksum_add(&writer->sum, data, some);
+        data += some;
+        bytes -= some;
+        at += some;
+        if (some < left) break;
+        KX_TRY(append_value(&writer->values, kx_checksum_end(&writer->sum), err));
+        writer->sum = kx_checksum_start();
+    }
+out:
+    return status;
+}
+
 kx_status kx_safetensors_writer_append(kx_safetensors_writer *writer, const void *data, size_t bytes,
                                        kx_error *err)
 {
     kx_status status = KX_OK;
     KX_FAIL_IF(bytes > writer->data_bytes - writer->appended, err, KX_ERR_INTERNAL,
                "%s: more data is written than was declared", writer->file.path);
+    if (writer->checksums) KX_TRY(add_to_checksums(writer, data, bytes, err));
     KX_TRY(kx_file_write_bytes(&writer->file, data, bytes, err));
     writer->appended += bytes;
 out:
@@ -110,6 +156,10 @@ out:
 kx_status kx_safetensors_writer_commit(kx_safetensors_writer *writer, kx_error *err)
 {
     kx_status status = KX_OK;
+    if (writer->checksums) {
+        writer->checksums = false; /* they have none themselves */
+        KX_TRY(kx_safetensors_writer_append(writer, writer->values.data, writer->values.size, err));
+    }
     KX_FAIL_IF(writer->appended != writer->data_bytes, err, KX_ERR_INTERNAL,
                "%s: %llu data bytes were declared, %llu written", writer->file.path,
                (unsigned long long)writer->data_bytes, (unsigned long long)writer->appended);
@@ -124,5 +174,7 @@ void kx_safetensors_writer_discard(kx_safetensors_writer *writer)
     if (writer->open) kx_file_write_discard(&writer->file);
     kx_bytes_free(&writer->metadata);
     kx_bytes_free(&writer->tensors);
+    kx_bytes_free(&writer->ends);
+    kx_bytes_free(&writer->values);
     *writer = (kx_safetensors_writer){0};
 }

@@ -16,15 +16,21 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "engine/formats/checksum.h"
 #include "engine/tensor/dtype.h"
 
 typedef struct kx_safetensors_writer {
+    size_t alignment;  /* of the first data byte within the file; 0 is 8. Set before open */
+    bool checksums;    /* commit adds those of all tensors, see checksum.h. Set before the first declare */
     kx_bytes metadata; /* JSON members, without the braces around them */
     kx_bytes tensors;
     uint64_t data_bytes; /* declared */
     uint64_t appended;
     bool open;
     kx_file_write file;
+    kx_bytes ends;   /* uint64_t: where each declared tensor ends; with checksums */
+    kx_bytes values; /* uint64_t: the checksums of the whole ones */
+    kx_checksum sum; /* of the tensor that is being appended */
 } kx_safetensors_writer;
 
 /* Adds to __metadata__. Keys must differ. Before open. */
@@ -33,7 +39,7 @@ kx_status kx_safetensors_writer_metadata(kx_safetensors_writer *writer, const ch
 /* Names must differ. Before open. */
 kx_status kx_safetensors_writer_declare(kx_safetensors_writer *writer, const char *name, kx_dtype dtype,
                                         int rank, const int64_t *shape, kx_error *err);
-/* Creates the file and writes the header; data begins at a multiple of 8 bytes. */
+/* Creates the file and writes the header; data begins at a multiple of the alignment. */
 kx_status kx_safetensors_writer_open(kx_safetensors_writer *writer, const char *path, kx_error *err);
 kx_status kx_safetensors_writer_append(kx_safetensors_writer *writer, const void *data, size_t bytes,
                                        kx_error *err);

@@ -1,24 +1,22 @@
 #include "engine/formats/synth.h"
 
 #include "base/file.h"
+#include "engine/formats/model_folder.h"
+#include "engine/formats/new_folder.h"
 #include "engine/formats/safetensors_writer.h"
+#include "engine/formats/synth_numbers.h"
 #include "engine/formats/synth_shapes.h"
+#include "engine/formats/synth_source.h"
 #include "engine/formats/ticker.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
-    STEPS = 511,               /* values of the sum of two bytes */
     BUFFER_ELEMENTS = 1 << 20, /* 2 MiB of bf16 at once */
     MAX_SHARDS = 64,
 };
-static const double sum_deviation = 104.5108; /* of that sum: sqrt(2 (256^2 - 1) / 12) */
 
 static const struct {
     const char *folder, *stem;
@@ -38,52 +36,19 @@ typedef struct synth {
     kx_synth_list lists[KX_PART_COUNT];
     uint16_t *buffer; /* BUFFER_ELEMENTS */
     kx_ticker ticker;
-    const char *folder; /* the temporary one */
+    kx_synth_source sources[KX_PART_COUNT]; /* with a packer */
+    const char *folder;                     /* the temporary one */
 } synth;
 
-/* ---- Numbers ------------------------------------------------------------------------------------------ */
-
-/* splitmix64 (Steele, Lea, Flood 2014): the finaliser of a counter. */
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
-static uint64_t hash_name(uint64_t seed, const char *name)
-{
-    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
-    for (; *name != '\0'; name++) hash = (hash ^ (uint8_t)*name) * 0x100000001b3u;
-    return mix(hash ^ mix(seed + 0x9e3779b97f4a7c15u));
-}
-
-/* values (count) bf16: a bell of two uniform bytes, looked up by their sum. The first has the number `first`,
- * a multiple of 4. */
-static void fill(uint16_t *values, size_t count, uint64_t key, uint64_t first, const uint16_t table[STEPS])
-{
-    for (size_t i = 0; i < count; i += 4) {
-        uint64_t bits = mix(key + (first + i) / 4 * 0x9e3779b97f4a7c15u);
-        size_t last = count - i < 4 ? count - i : 4;
-        for (size_t k = 0; k < last; k++) {
-            values[i + k] = table[(bits & 255) + (bits >> 8 & 255)];
-            bits >>= 16;
-        }
-    }
-}
+/* ---- Files -------------------------------------------------------------------------------------------- */
 
 static kx_status write_tensor(synth *s, kx_safetensors_writer *writer, const kx_synth_tensor *tensor,
                               kx_error *err)
 {
     kx_status status = KX_OK;
-    uint16_t table[STEPS];
-    for (int i = 0; i < STEPS; i++)
-        table[i] =
-            kx_bf16_from_f32((float)(tensor->mean + tensor->deviation * (i - STEPS / 2) / sum_deviation));
-    uint64_t key = hash_name(s->options->seed, tensor->name);
     for (size_t done = 0; done < tensor->count;) {
         size_t count = tensor->count - done < BUFFER_ELEMENTS ? tensor->count - done : BUFFER_ELEMENTS;
-        fill(s->buffer, count, key, done, table);
+        kx_synth_fill(s->buffer, count, tensor, s->options->seed, done);
         KX_TRY(kx_safetensors_writer_append(writer, s->buffer, 2 * count, err));
         KX_TRY(kx_ticker_advance(&s->ticker, 2 * count, err));
         done += count;
@@ -91,8 +56,6 @@ static kx_status write_tensor(synth *s, kx_safetensors_writer *writer, const kx_
 out:
     return status;
 }
-
-/* ---- Files -------------------------------------------------------------------------------------------- */
 
 static kx_status write_text(const synth *s, const char *name, const kx_bytes *text, kx_error *err)
 {
@@ -114,7 +77,7 @@ static kx_status write_shard(synth *s, kx_part_kind kind, size_t first, size_t e
                              kx_error *err)
 {
     kx_status status = KX_OK;
-    kx_safetensors_writer writer = {0};
+    kx_safetensors_writer writer = {.checksums = s->options->packer != NULL};
     const kx_synth_tensor *tensors = s->lists[kind].tensors;
     char *path = kx_file_join(s->folder, name);
     KX_FAIL_IF(path == NULL, err, KX_ERR_MEMORY, "out of memory: a path");
@@ -201,6 +164,23 @@ out:
     return status;
 }
 
+static bool is_packed(const synth *s, kx_part_kind kind)
+{
+    return s->options->packer != NULL && (kind == KX_PART_TRANSFORMER || kind == KX_PART_T5);
+}
+
+static kx_status write_packed(synth *s, kx_part_kind kind, kx_error *err)
+{
+    kx_status status = KX_OK;
+    const kx_synth_packer *packer = s->options->packer;
+    char *path = kx_file_join(s->folder, kx_model_part_file(kind));
+    KX_FAIL_IF(path == NULL, err, KX_ERR_MEMORY, "out of memory: a path");
+    KX_TRY(packer->write(packer->context, &s->sources[kind], path, &s->ticker, err));
+out:
+    free(path);
+    return status;
+}
+
 static kx_status write_part(synth *s, kx_part_kind kind, kx_error *err)
 {
     kx_status status = KX_OK;
@@ -211,6 +191,10 @@ static kx_status write_part(synth *s, kx_part_kind kind, kx_error *err)
     KX_TRY(kx_synth_config_part(&s->sizes, kind, &config, err));
     snprintf(name, sizeof name, "%s/config.json", part_files[kind].folder);
     KX_TRY(write_text(s, name, &config, err));
+    if (is_packed(s, kind)) {
+        KX_TRY(write_packed(s, kind, err));
+        goto out;
+    }
     uint64_t shard_bytes =
         s->options->shard_bytes > 0 ? s->options->shard_bytes : part_files[kind].shard_bytes;
     cut_shards(&s->lists[kind], shard_bytes, starts, &shards);
@@ -243,86 +227,31 @@ out:
     return status;
 }
 
-/* ---- All or nothing ----------------------------------------------------------------------------------- */
+/* ---- All of it ----------------------------------------------------------------------------------------- */
 
-/* Removes what is under our own temporary folder, and it. Links are removed, never followed. */
-static void remove_tree(const char *path)
-{
-    struct stat info;
-    if (lstat(path, &info) != 0) return;
-    if (!S_ISDIR(info.st_mode)) {
-        unlink(path);
-        return;
-    }
-    DIR *directory = opendir(path);
-    for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-        char *below = kx_file_join(path, entry->d_name);
-        if (below != NULL) remove_tree(below);
-        free(below);
-    }
-    if (directory != NULL) closedir(directory);
-    rmdir(path);
-}
-
-/* Bytes of `path` that name a folder that exists already; the folders behind it would be made by us. */
-static size_t existing_length(const char *path)
-{
-    char *copy = strdup(path);
-    if (copy == NULL) return strlen(path);
-    size_t length = strlen(copy);
-    while (length > 0 && !kx_file_exists(copy)) {
-        while (length > 0 && copy[length - 1] != '/') length--;
-        while (length > 0 && copy[length - 1] == '/') length--;
-        copy[length] = '\0';
-    }
-    free(copy);
-    return length;
-}
-
-/* Removes the empty folders of `path` that are longer than `kept` bytes, from the end. */
-static void remove_parents(char *path, size_t kept)
-{
-    for (size_t length = strlen(path); length > kept;) {
-        path[length] = '\0';
-        if (rmdir(path) != 0 && errno != ENOENT) return;
-        while (length > 0 && path[length - 1] != '/') length--;
-        while (length > 0 && path[length - 1] == '/') length--;
-    }
-}
-
-static kx_status check_target(const char *folder, uint64_t needed, kx_error *err)
-{
-    kx_status status = KX_OK;
-    uint64_t available;
-    DIR *directory = NULL;
-    KX_FAIL_IF(kx_file_exists(folder) && !kx_file_is_directory(folder), err, KX_ERR_OUTPUT,
-               "%s: exists and is not a directory", folder);
-    directory = opendir(folder);
-    for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
-        KX_FAIL_IF(strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0, err, KX_ERR_OUTPUT,
-                   "%s: is not empty; a new folder is expected", folder);
-    }
-    KX_TRY(kx_file_free_bytes(folder, &available, err));
-    KX_FAIL_IF(available < needed, err, KX_ERR_OUTPUT, "%s: the model needs %.1f GB, %.1f GB are free there",
-               folder, (double)needed * 1e-9, (double)available * 1e-9);
-out:
-    if (directory != NULL) closedir(directory);
-    return status;
-}
-
-static kx_status write_all(synth *s, const char *target, kx_error *err)
+static kx_status write_all(synth *s, kx_error *err)
 {
     kx_status status = KX_OK;
     void *buffer;
     KX_TRY(kx_arena_take_array(&s->arena, BUFFER_ELEMENTS, sizeof *s->buffer, &buffer, err));
     s->buffer = buffer;
-    KX_TRY(kx_file_make_directory(s->folder, err));
     for (int kind = 0; kind < KX_PART_COUNT; kind++) KX_TRY(write_part(s, (kx_part_kind)kind, err));
     KX_TRY(write_rest(s, err));
-    /* An empty folder of that name is replaced. */
-    KX_FAIL_IF(rename(s->folder, target) != 0, err, KX_ERR_OUTPUT, "%s: cannot write there: %s", target,
-               strerror(errno));
+out:
+    return status;
+}
+
+/* The bytes of a part's weights, which are counted before anything is written. */
+static kx_status measure_part(synth *s, kx_part_kind kind, uint64_t *bytes, kx_error *err)
+{
+    kx_status status = KX_OK;
+    kx_synth_list *list = &s->lists[kind];
+    list->arena = &s->arena;
+    KX_TRY(kx_synth_list_part(list, &s->sizes, kind, err));
+    *bytes = list->bytes;
+    if (!is_packed(s, kind)) goto out;
+    KX_TRY(kx_synth_source_open(&s->sources[kind], kind, list, s->options->seed, &s->arena, err));
+    KX_TRY(s->options->packer->measure(s->options->packer->context, &s->sources[kind].part, bytes, err));
 out:
     return status;
 }
@@ -331,30 +260,23 @@ kx_status kx_synth_write(const char *folder, const kx_synth_options *options, co
                          kx_error *err)
 {
     kx_status status = KX_OK;
+    kx_new_folder fresh = {0};
     synth s = {.options = options, .sizes = kx_synth_sizes_of(options)};
-    char *target = NULL, *temporary = NULL;
-    uint64_t total = 0;
-    size_t length = strlen(folder);
-    while (length > 1 && folder[length - 1] == '/') length--;
-    KX_TRY(kx_arena_copy_text(&s.arena, folder, length, &target, err));
-    KX_TRY(kx_arena_take(&s.arena, length + 32, (void **)&temporary, err));
-    snprintf(temporary, length + 32, "%s.part-%ld", target, (long)getpid());
-    s.folder = temporary;
+    uint64_t total = 0, bytes = 0;
     for (int kind = 0; kind < KX_PART_COUNT; kind++) {
-        s.lists[kind].arena = &s.arena;
-        KX_TRY(kx_synth_list_part(&s.lists[kind], &s.sizes, (kx_part_kind)kind, err));
-        total += s.lists[kind].bytes;
+        KX_TRY(measure_part(&s, (kx_part_kind)kind, &bytes, err));
+        total += bytes;
     }
-    KX_TRY(check_target(target, total + (8 << 20), err)); /* headers, configurations, tokenizers */
-    size_t kept = existing_length(temporary);
+    KX_TRY(kx_new_folder_check(folder, total + (8 << 20), err)); /* headers, configurations, tokenizers */
     kx_ticker_start(&s.ticker, callbacks, "write", total);
-    status = kx_ticker_advance(&s.ticker, 0, err);
-    if (status == KX_OK) status = write_all(&s, target, err);
-    if (status != KX_OK) {
-        remove_tree(temporary);
-        remove_parents(temporary, kept);
-    }
+    KX_TRY(kx_ticker_advance(&s.ticker, 0, err));
+    KX_TRY(kx_new_folder_begin(&fresh, folder, err));
+    s.folder = fresh.path;
+    KX_TRY(write_all(&s, err));
+    KX_TRY(kx_new_folder_commit(&fresh, err));
 out:
+    kx_new_folder_discard(&fresh);
+    for (int kind = 0; kind < KX_PART_COUNT; kind++) kx_synth_source_close(&s.sources[kind]);
     kx_arena_free(&s.arena);
     return status;
 }

@@ -11,12 +11,27 @@
 
 #include "base/error.h"
 
+struct kx_part;
+struct kx_synth_source; /* synth_source.h */
+struct kx_ticker;
+
+/* Who writes the transformer and T5 of a model that is to be packed: knowing which matrices products
+ * use is not for this folder. */
+typedef struct kx_synth_packer {
+    /* The bytes that `write` will report for the part. */
+    kx_status (*measure)(void *context, const struct kx_part *part, uint64_t *bytes, kx_error *err);
+    kx_status (*write)(void *context, struct kx_synth_source *source, const char *path,
+                       struct kx_ticker *ticker, kx_error *err);
+    void *context;
+} kx_synth_packer;
+
 typedef struct kx_synth_options {
     kx_synth_preset preset;
     uint64_t seed;
-    size_t clip_vocab;    /* 0: the published 49408 */
-    size_t t5_vocab;      /* 0: the published 32128. Its table is rounded up to a multiple of 128 rows */
-    uint64_t shard_bytes; /* the most of one file; 0: the sizes of the published files */
+    size_t clip_vocab; /* 0: the published 49408 */
+    size_t t5_vocab;   /* 0: the published 32128. Its table is rounded up to a multiple of 128 rows */
+    const kx_synth_packer *packer; /* NULL: bf16, as the model is published */
+    uint64_t shard_bytes;          /* the most of one file; 0: the sizes of the published files */
     /* Adds the tokenizers (and whatever else) to `folder`, before the model appears under its name. May be
      * NULL. */
     kx_status (*add_files)(void *context, const char *folder, kx_error *err);

@@ -1,7 +1,9 @@
 #include "engine/formats/verify.h"
 
+#include "engine/formats/checksum.h"
 #include "engine/formats/ticker.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { BLOCK_BYTES = 8 << 20 };
@@ -69,19 +71,65 @@ bool kx_verify_tensor(const kx_safetensors_tensor *tensor, size_t *element)
     return verify_block(tensor, 0, tensor->bytes, element);
 }
 
+/* Both questions are put to a block while it is in the cache. */
+static kx_status read_tensor(const kx_safetensors *file, const kx_safetensors_tensor *tensor,
+                             kx_checksum *sum, kx_ticker *ticker, kx_error *err)
+{
+    kx_status status = KX_OK;
+    for (size_t from = 0; from < tensor->bytes; from += BLOCK_BYTES) {
+        size_t bytes = tensor->bytes - from < BLOCK_BYTES ? tensor->bytes - from : BLOCK_BYTES, element;
+        if (sum != NULL) kx_checksum_add(sum, tensor->data + from, bytes);
+        KX_FAIL_IF(!verify_block(tensor, from, bytes, &element), err, KX_ERR_MODEL,
+                   "%s: tensor %s: element %zu of %zu is not a finite number", file->path, tensor->name,
+                   element, tensor->count);
+        KX_TRY(kx_ticker_advance(ticker, bytes, err));
+    }
+out:
+    return status;
+}
+
+static int compare_places(const void *a, const void *b)
+{
+    const uint8_t *x = (*(const kx_safetensors_tensor *const *)a)->data,
+                  *y = (*(const kx_safetensors_tensor *const *)b)->data;
+    return (x > y) - (x < y);
+}
+
+/* The tensors of a file that carries checksums, in the order of these. */
+static kx_status verify_checksums(const kx_safetensors *file, const kx_safetensors_tensor *sums,
+                                  kx_ticker *ticker, kx_error *err)
+{
+    kx_status status = KX_OK;
+    size_t count = 0;
+    const kx_safetensors_tensor **ordered = calloc(file->num_tensors, sizeof *ordered);
+    KX_FAIL_IF(ordered == NULL, err, KX_ERR_MEMORY, "out of memory: %zu tensors", file->num_tensors);
+    for (size_t i = 0; i < file->num_tensors; i++)
+        if (&file->tensors[i] != sums) ordered[count++] = &file->tensors[i];
+    KX_FAIL_IF(sums->dtype != KX_U64 || sums->count != count, err, KX_ERR_MODEL,
+               "%s: tensor %s has %zu elements of type %s, %zu of type U64 are expected", file->path,
+               sums->name, sums->count, kx_dtype_name(sums->dtype), count);
+    if (count > 0) qsort(ordered, count, sizeof *ordered, compare_places);
+    for (size_t i = 0; i < count; i++) {
+        kx_checksum sum = kx_checksum_start();
+        uint64_t expected;
+        KX_TRY(read_tensor(file, ordered[i], &sum, ticker, err));
+        memcpy(&expected, sums->data + i * sizeof expected, sizeof expected);
+        KX_FAIL_IF(kx_checksum_end(&sum) != expected, err, KX_ERR_MODEL,
+                   "%s: tensor %s is damaged: its checksum is not the one that was written", file->path,
+                   ordered[i]->name);
+    }
+out:
+    free(ordered);
+    return status;
+}
+
 static kx_status verify_file(const kx_safetensors *file, kx_ticker *ticker, kx_error *err)
 {
     kx_status status = KX_OK;
-    for (size_t i = 0; i < file->num_tensors; i++) {
-        const kx_safetensors_tensor *tensor = &file->tensors[i];
-        for (size_t from = 0; from < tensor->bytes; from += BLOCK_BYTES) {
-            size_t bytes = tensor->bytes - from < BLOCK_BYTES ? tensor->bytes - from : BLOCK_BYTES, element;
-            KX_FAIL_IF(!verify_block(tensor, from, bytes, &element), err, KX_ERR_MODEL,
-                       "%s: tensor %s: element %zu of %zu is not a finite number", file->path, tensor->name,
-                       element, tensor->count);
-            KX_TRY(kx_ticker_advance(ticker, bytes, err));
-        }
-    }
+    const kx_safetensors_tensor *sums = kx_safetensors_find(file, KX_CHECKSUM_TENSOR);
+    if (sums != NULL) return verify_checksums(file, sums, ticker, err);
+    for (size_t i = 0; i < file->num_tensors; i++)
+        KX_TRY(read_tensor(file, &file->tensors[i], NULL, ticker, err));
 out:
     return status;
 }

@@ -4,7 +4,8 @@
 
 #include "engine/formats/model_folder.h"
 
-/* All tensors of all files. Progress stage "verify", in bytes. Errors: KX_ERR_MODEL naming file, tensor and
+/* All tensors of all files; and where a file carries checksums (checksum.h), whether the bytes are still
+ * those that were written. Progress stage "verify", in bytes. Errors: KX_ERR_MODEL naming file, tensor and
  * element; KX_ERR_CANCELLED. */
 kx_status kx_verify_model(const kx_model_files *files, const kx_callbacks *callbacks, kx_error *err);
 

@@ -12,8 +12,9 @@ static json_t *describe_part(const kx_model *model, const kx_part *part)
             json_object_set_new(types, kx_dtype_name((kx_dtype)i),
                                 json_integer((json_int_t)part->dtype_tensors[i]));
     (void)model;
-    return json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:o}", "part", kx_part_kind_name(part->kind), "layout",
-                     kx_dialect_name(part->dialect), "files", files, "tensors", (json_int_t)part->num_tensors,
+    const char *packed = part->packed != NULL ? kx_packed_precision(part->packed->dtype) : NULL;
+    return json_pack("{s:s, s:s, s:s?, s:o, s:I, s:I, s:I, s:o}", "part", kx_part_kind_name(part->kind), "layout",
+                     kx_dialect_name(part->dialect), "packed_for", packed, "files", files, "tensors", (json_int_t)part->num_tensors,
                      "parameters", (json_int_t)part->num_parameters, "bytes", (json_int_t)part->num_bytes,
                      "dtypes", types);
 }

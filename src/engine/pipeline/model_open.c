@@ -1,4 +1,5 @@
 #include "engine/pipeline/model_pack.h"
+#include "engine/pipeline/model_packed.h"
 
 #include "base/limits.h"
 
@@ -148,6 +149,7 @@ static kx_status load_parts(kx_model *model, kx_error *err)
     KX_TRY(load_encoders(model, err));
     KX_TRY(load_vae(model, err));
     KX_TRY(load_transformer(model, err));
+    KX_TRY(kx_model_packed_attach(model, err));
     for (int i = 0; i < KX_PART_COUNT; i++) KX_TRY(kx_part_check_extra(&model->files->parts[i], err));
     KX_TRY(check_vocabularies(model, err));
     read_settings(model);
@@ -166,12 +168,12 @@ kx_status kx_model_open(kx_model **out, const kx_model_options *options, kx_erro
     KX_FAIL_IF(options->path == NULL, err, KX_ERR_MODEL, "no model folder is given");
     KX_FAIL_IF((unsigned)options->precision > KX_PRECISION_INT8, err, KX_ERR_INPUT, "unknown precision %d",
                (int)options->precision);
-    model->precision = options->precision == KX_PRECISION_AUTO ? KX_PRECISION_F32 : options->precision;
     model->log = (kx_log){options->warn, options->user};
     KX_TRY(kx_kernels_choose(options->cpu, &model->kernels, err));
     KX_TRY(kx_reuse_open(&model->reuse, options->cache_bytes, err));
     KX_TRY(kx_pool_create(&model->pool, options->threads, err));
     KX_TRY(kx_model_files_open(&model->files, options->path, options->tokenizers, err));
+    KX_TRY(kx_model_packed_precision(model->files, options->precision, &model->precision, err));
     KX_TRY(load_parts(model, err));
     if (model->files->configs.kontext.licence == NULL)
         kx_log_warn(&model->log, "licence: %s", KX_MODEL_LICENCE_UNKNOWN);

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "engine/tensor/dtype.h"
+#include "engine/tensor/packed.h"
 
 enum { KX_WEIGHT_MAX_SEGMENTS = 6, KX_WEIGHT_MAX_RANK = 4 };
 
@@ -24,7 +25,7 @@ typedef struct kx_weight_segment {
 typedef struct kx_weight {
     int rank;
     int64_t shape[KX_WEIGHT_MAX_RANK];
-    int num_segments;
+    int num_segments; /* 0: only the shape is known, the numbers are in packed matrices (packed.h) */
     kx_weight_segment segments[KX_WEIGHT_MAX_SEGMENTS];
 } kx_weight;
 
@@ -33,6 +34,9 @@ typedef struct kx_weight_source {
     /* Finds a parameter by canonical name, such as "double_blocks.0.img_attn.qkv.weight". `found` false (and KX_OK)
      * when there is none. Errors: KX_ERR_MODEL when it exists but is broken. */
     kx_status (*find)(void *context, const char *name, kx_weight *weight, bool *found, kx_error *err);
+    /* Finds a packed matrix by the name that products know it by, such as "double_blocks.0.img_attn.qkv". NULL: there
+     * are none. Errors: KX_ERR_MODEL. */
+    kx_status (*find_packed)(void *context, const char *name, kx_packed *packed, bool *found, kx_error *err);
     void *context;
     const char *what; /* "transformer", "vae", ... for sentences */
 } kx_weight_source;
