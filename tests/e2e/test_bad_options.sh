@@ -15,6 +15,9 @@ fails 2 "info, verify, plan" "model alone"  model
 fails 2 "unknown model command 'pln'.*plan" "a misspelt model command has a hint" model pln
 fails 2 "unknown command 'nothing'" "help for an unknown command" help nothing
 fails 2 "argument is missing" "model synth without a folder" model synth
+fails 2 "argument is missing" "model convert without a folder" model convert
+fails 3 "bf16, int8" "model convert to a precision that is none" model convert --precision f32 "$out/packed"
+fails 6 "not empty" "model convert to a folder that holds something" model convert -m "$model" "$model"
 fails 2 "unexpected argument 'stray'" "an operand too many" edit stray
 fails 2 "two models" "a model as option and as operand" model info -m "$model" "$model"
 

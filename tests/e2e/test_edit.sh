@@ -128,7 +128,7 @@ works "model plan in words" model plan "$model"
 check "tells the peak" grep -q '^peak' "$work/stdout"
 works "the version" --version
 works "help" --help
-for command in edit model "model info" "model verify" "model plan" "model synth" bench help; do
+for command in edit model "model info" "model verify" "model plan" "model convert" "model synth" bench help; do
     # shellcheck disable=SC2086
     works "help for $command" $command --help
 done
