@@ -61,6 +61,11 @@ kx_tensor kx_ops_take(kx_ops *ops, const char *name, int64_t rows, int64_t cols)
     return tensor;
 }
 
+void kx_ops_forget(kx_ops *ops, const kx_weight *weight)
+{
+    if (ops->forget != NULL && !ops->dry && !kx_driver_failed(ops)) ops->forget(weight);
+}
+
 bool kx_ops_narrow(const kx_ops *ops)
 {
     return ops->precision == KX_PRECISION_INT8 || ops->precision == KX_PRECISION_BF16;

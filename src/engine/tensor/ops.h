@@ -36,6 +36,8 @@ typedef struct kx_ops {
     void (*trace)(void *user, const char *name, const kx_tensor *tensor);
     void *trace_user;
     kx_profiler *profiler; /* told of every op that computes; NULL: nobody asks */
+    /* Told of weights that this run does not read again, so that their pages may leave memory; may be NULL. */
+    void (*forget)(const kx_weight *weight);
     kx_error error;        /* the first failure; status KX_OK while all is well */
 } kx_ops;
 
@@ -50,6 +52,9 @@ __attribute__((format(printf, 3, 4))) void kx_ops_trace(kx_ops *ops, const kx_te
 /* Tells the profiler that what follows belongs to a part of the model, "double" 5, until it is left. */
 void kx_ops_enter(kx_ops *ops, const char *word, int64_t number);
 void kx_ops_leave(kx_ops *ops);
+
+/* The weight was read for the last time in this run. */
+void kx_ops_forget(kx_ops *ops, const kx_weight *weight);
 
 /* Uninitialised activations from the scratch. */
 kx_tensor kx_ops_take(kx_ops *ops, const char *name, int64_t rows, int64_t cols);
