@@ -31,7 +31,8 @@ enum {
     ROWS_MOST = 192,
     ROWS_LEAST = 48,
     CHUNKS_PER_THREAD = 24, /* of a pass, where there are as many */
-    INT8_DIM_MOST = 128,    /* a wider head (the VAE's) has too few heads to average the error over */
+    INT8_DIM_MOST = 128,
+    BF16_DIM_MOST = 256, /* a wider head is the autoencoder's, which stays near f32 in every precision */
     MEAN_COLS = 64,
     PIECES = KX_PLANE_BYTES / 4,
     PLANE_KEYS = KX_PLANE_BYTES / 2,
@@ -403,6 +404,7 @@ static void take_memory(kx_ops *ops, attention_work *work)
 kx_dtype kx_driver_attention_dtype(const kx_ops *ops, const kx_attention *attention)
 {
     if (!kx_ops_narrow(ops) || attention->causal || attention->distance_bias != NULL) return KX_F32;
+    if (attention->head_dim > BF16_DIM_MOST) return KX_F32;
     return ops->precision == KX_PRECISION_INT8 && attention->head_dim <= INT8_DIM_MOST ? KX_I8 : KX_BF16;
 }
 
