@@ -1,6 +1,7 @@
 #include "engine/model/mmdit.h"
 
 #include "engine/model/mmdit_parts.h"
+#include "engine/tensor/expect.h"
 
 static const float final_eps = 1e-6f;
 
@@ -106,6 +107,35 @@ static void assemble(const kx_mmdit *model, kx_ops *ops, const kx_mmdit_run *run
     if (run->references > 0) kx_op_copy(ops, &run->reference_tokens, &references);
 }
 
+static void expect_stream(kx_ops *ops, const kx_mmdit_stream *stream)
+{
+    kx_expect_linear(ops, &stream->qkv);
+    kx_expect_linear(ops, &stream->proj);
+    kx_expect_linear(ops, &stream->up);
+    kx_expect_linear(ops, &stream->down);
+}
+
+static void expect_single(const kx_mmdit *model, kx_ops *ops, int i)
+{
+    if (i >= model->config.single_blocks) return;
+    const kx_mmdit_single *block = &model->singles[i];
+    kx_expect_linear(ops, &block->kv);
+    kx_expect_linear(ops, &block->q);
+    kx_expect_linear(ops, &block->up);
+    kx_expect_linear(ops, &block->down);
+}
+
+/* Double block i, or the single one behind the last. */
+static void expect_double(const kx_mmdit *model, kx_ops *ops, int i)
+{
+    if (i >= model->config.double_blocks) {
+        expect_single(model, ops, i - model->config.double_blocks);
+        return;
+    }
+    expect_stream(ops, &model->doubles[i].text);
+    expect_stream(ops, &model->doubles[i].image);
+}
+
 /* Double blocks first_block to end - 1. */
 static void run_doubles(const kx_mmdit *model, kx_ops *ops, const kx_mmdit_rows *rows,
                         const float *modulation, int first_block, int end, kx_tensor *x)
@@ -116,6 +146,7 @@ static void run_doubles(const kx_mmdit *model, kx_ops *ops, const kx_mmdit_rows 
     for (int i = first_block; i < end; i++) {
         int64_t first = kx_mmdit_modulation_of_double(config, i);
         kx_ops_enter(ops, "double", i);
+        expect_double(model, ops, i + 1);
         kx_mmdit_run_double(config, ops, &model->doubles[i], rows, vectors_at(modulation, first),
                             vectors_at(modulation, first + 6 * config->hidden), x);
         kx_ops_leave(ops);
@@ -132,6 +163,7 @@ static void run_singles(const kx_mmdit *model, kx_ops *ops, const kx_mmdit_rows 
     for (int i = 0; i < config->single_blocks; i++) {
         bool last = i == config->single_blocks - 1;
         kx_ops_enter(ops, "single", i);
+        expect_single(model, ops, i + 1);
         kx_mmdit_run_single(config, ops, &model->singles[i], rows,
                             vectors_at(modulation, kx_mmdit_modulation_of_single(config, i)), last, x);
         kx_ops_leave(ops);
@@ -173,6 +205,7 @@ void kx_mmdit_step(const kx_mmdit *model, kx_ops *ops, kx_mmdit_run *run, int64_
 {
     kx_scratch_mark mark = kx_ops_mark(ops);
     const kx_mmdit_rows rows = {run->text, run->target, run->references, run->cosines, run->sines};
+    expect_double(model, ops, 0);
     const float *modulation = modulation_of_step(model, ops, run, k);
     kx_tensor x = kx_ops_take(ops, "transformer: sequence", run->text + run->target + run->references,
                               model->config.hidden);

@@ -2,6 +2,7 @@
 
 #include "engine/model/embedding.h"
 #include "engine/model/parameters.h"
+#include "engine/tensor/expect.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -209,6 +210,17 @@ static void feed_forward(const kx_t5 *t5, kx_ops *ops, const t5_block *block, kx
     kx_ops_release(ops, mark);
 }
 
+static void expect_block(const kx_t5 *t5, kx_ops *ops, int i)
+{
+    if (i >= t5->config.blocks) return;
+    const t5_block *block = &t5->blocks[i];
+    kx_expect_linear(ops, &block->qkv);
+    kx_expect_linear(ops, &block->out);
+    kx_expect_linear(ops, &block->gate);
+    kx_expect_linear(ops, &block->up);
+    kx_expect_linear(ops, &block->down);
+}
+
 void kx_t5_encode(const kx_t5 *t5, kx_ops *ops, const int32_t *ids, int64_t T, kx_tensor *out)
 {
     kx_scratch_mark mark = kx_ops_mark(ops);
@@ -217,6 +229,7 @@ void kx_t5_encode(const kx_t5 *t5, kx_ops *ops, const int32_t *ids, int64_t T, k
     kx_embedding_lookup(ops, "t5", &t5->tokens, ids, out); /* out is the residual stream all the way */
     for (int i = 0; i < t5->config.blocks; i++) {
         kx_ops_enter(ops, "t5 block", i);
+        expect_block(t5, ops, i + 1);
         attend(t5, ops, &t5->blocks[i], &bias, out);
         feed_forward(t5, ops, &t5->blocks[i], out);
         kx_ops_leave(ops);
