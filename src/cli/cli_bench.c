@@ -122,6 +122,7 @@ kx_status kx_cli_run_bench(const kx_cli_arguments *arguments, kx_error *err)
     options.cpu = arguments->cpu;
     options.threads = arguments->threads;
     options.model = arguments->model;
+    options.precision = (kx_precision)arguments->precision;
     options.tiny = arguments->tiny;
     if (arguments->compare != NULL) KX_TRY(load_earlier(arguments->compare, &report.earlier, err));
     kx_cli_catch_interrupts();

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 
 works "tiny shapes" bench --tiny -t 1
-for kind in "peak f32" "block double" "block single" "step 64x64, 2 references" "t5 2 layers"; do
+for kind in "peak f32" "block double" "block single" "step 64x64, 2 references.*bf16" "t5 2 layers.*int8"; do
     check "there is a row of $kind" grep -q "^$kind" "$work/stdout"
 done
 works "the parts of a model folder" bench --tiny -t 1 -m "$model"
@@ -13,6 +13,9 @@ done
 works "one operation" bench -t 1 --suite "norm and"
 check "is alone" test "$(grep -c ' *[0-9.]* .*' "$work/stdout")" = 2
 
+works "in int8 alone" bench --tiny -t 1 --suite "step 32" --precision int8
+check "has rows of int8" grep -q "^step 32x32.*int8 " "$work/stdout"
+check "and no others" test "$(grep -c "f32\|bf16" "$work/stdout")" = 0
 works "as JSON" bench --tiny -t 1 --suite "step 32" --json
 cp "$work/stdout" "$work/before.json"
 check "is JSON" "$json_check" "$work/before.json" version rows.0.name rows.0.precision=f32 rows.0.seconds rows.0.gflops \

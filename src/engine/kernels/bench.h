@@ -33,6 +33,7 @@ typedef struct kx_bench {
     const kx_callbacks *callbacks; /* may be NULL */
     void (*row)(void *user, const kx_bench_row *row);
     void *user;
+    size_t *counts; /* not NULL: rows that the suite asks for are counted here, and not measured */
     double peaks[KX_BENCH_TYPES]; /* 10^9 operations a second of all threads; 0: there is no such loop */
 } kx_bench;
 
@@ -52,6 +53,9 @@ kx_status kx_bench_case(const kx_bench *bench, const char *name, kx_precision pr
                         kx_bench_setup *setup, const void *what, kx_error *err);
 /* Completes and tells a row that was measured elsewhere. */
 void kx_bench_tell(const kx_bench *bench, kx_bench_row *row);
+
+/* "int8" */
+const char *kx_bench_precision_name(kx_precision precision);
 
 /* (rows, cols) of values in [-1, 1) from the scratch. */
 kx_tensor kx_bench_take_random(kx_ops *ops, const char *name, int64_t rows, int64_t cols);

@@ -188,9 +188,10 @@ kx_status kx_bench_ops(const kx_bench *bench, kx_error *err)
 {
     kx_status status = KX_OK;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        if (!kx_bench_wants(bench, cases[i].name, false)) continue;
-        kx_precision precision = cases[i].precision;
+        kx_precision precision = cases[i].precision, asked = bench->options->precision;
         if (precision == KX_PRECISION_AUTO) precision = KX_PRECISION_F32;
+        if (asked != KX_PRECISION_AUTO && asked != precision) continue;
+        if (!kx_bench_wants(bench, cases[i].name, false)) continue;
         KX_TRY(kx_bench_case(bench, cases[i].name, precision, cases[i].run, &cases[i], err));
     }
 out:

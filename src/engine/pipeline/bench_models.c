@@ -12,6 +12,7 @@ enum { TOKENS_AT_ONCE = 4096 };
 
 typedef struct model_case {
     const kx_bench_parts *parts;
+    kx_precision precision;
     int64_t text, target, references; /* tokens; target alone: pixels a side of the autoencoder's picture */
 } model_case;
 
@@ -179,16 +180,22 @@ static void run_decode(kx_ops *ops, const void *argument, kx_bench_row *row)
 static kx_status one(const kx_bench *bench, const char *name, bool takes_minutes, kx_bench_setup *setup,
                      const model_case *what, kx_error *err)
 {
-    if (!kx_bench_wants(bench, name, takes_minutes)) return KX_OK;
-    return kx_bench_case(bench, name, KX_PRECISION_F32, setup, what, err);
+    char whole[NAME_BYTES + 8];
+    snprintf(whole, sizeof whole, "%s, %s", name, kx_bench_precision_name(what->precision));
+    if (!kx_bench_wants(bench, whole, takes_minutes)) return KX_OK;
+    return kx_bench_case(bench, whole, what->precision, setup, what, err);
 }
 
 /* A target of `side` pixels with so many references of the same size. */
-static kx_status steps(const kx_bench *bench, const kx_bench_parts *parts, int64_t side, int references,
-                       kx_error *err)
+static kx_status steps(const kx_bench *bench, const kx_bench_parts *parts, kx_precision precision,
+                       int64_t side, int references, kx_error *err)
 {
     int64_t text = bench->options->tiny ? 16 : TEXT_TOKENS, target = side / TOKEN_PX * (side / TOKEN_PX);
-    model_case what = {.parts = parts, .text = text, .target = target, .references = references * target};
+    model_case what = {.parts = parts,
+                       .precision = precision,
+                       .text = text,
+                       .target = target,
+                       .references = references * target};
     int64_t all = text + what.target + what.references;
     const kx_mmdit_config *config = kx_mmdit_config_of(parts->mmdit);
     char name[NAME_BYTES];
@@ -197,11 +204,13 @@ static kx_status steps(const kx_bench *bench, const kx_bench_parts *parts, int64
     return one(bench, name, all > TOKENS_AT_ONCE, run_step, &what, err);
 }
 
-static kx_status blocks(const kx_bench *bench, const kx_bench_parts *parts, int64_t image, kx_error *err)
+static kx_status blocks(const kx_bench *bench, const kx_bench_parts *parts, kx_precision precision,
+                        int64_t image, kx_error *err)
 {
     kx_status status = KX_OK;
     int64_t text = bench->options->tiny ? 16 : TEXT_TOKENS;
-    model_case what = {.parts = parts, .text = text, .target = image / 2, .references = image / 2};
+    model_case what = {
+        .parts = parts, .precision = precision, .text = text, .target = image / 2, .references = image / 2};
     char name[NAME_BYTES];
     bool takes_minutes = text + image > TOKENS_AT_ONCE;
     snprintf(name, sizeof name, "block double, %lld tokens", (long long)(text + image));
@@ -212,10 +221,11 @@ out:
     return status;
 }
 
-static kx_status pictures(const kx_bench *bench, const kx_bench_parts *parts, int64_t side, kx_error *err)
+static kx_status pictures(const kx_bench *bench, const kx_bench_parts *parts, kx_precision precision,
+                          int64_t side, kx_error *err)
 {
     kx_status status = KX_OK;
-    model_case what = {.parts = parts, .target = side};
+    model_case what = {.parts = parts, .precision = precision, .target = side};
     char name[NAME_BYTES];
     bool takes_minutes = side > 512;
     snprintf(name, sizeof name, "vae encode %lldx%lld", (long long)side, (long long)side);
@@ -226,24 +236,34 @@ out:
     return status;
 }
 
-kx_status kx_bench_models(const kx_bench *bench, const kx_bench_parts *parts, kx_error *err)
+kx_status kx_bench_models(const kx_bench *bench, const kx_bench_parts *parts, kx_precision precision,
+                          kx_error *err)
 {
     static const int64_t sides[] = {256, 512, 1024}, tiny_sides[] = {32, 64, 96};
     static const int references[] = {0, 1, 2, 4};
     kx_status status = KX_OK;
     bool tiny = bench->options->tiny;
-    KX_TRY(blocks(bench, parts, tiny ? 32 : 2048, err));
-    KX_TRY(blocks(bench, parts, tiny ? 64 : 8192, err));
+    KX_TRY(blocks(bench, parts, precision, tiny ? 32 : 2048, err));
+    KX_TRY(blocks(bench, parts, precision, tiny ? 64 : 8192, err));
     for (size_t s = 0; s < sizeof sides / sizeof sides[0]; s++)
         for (size_t r = 0; r < sizeof references / sizeof references[0]; r++)
-            KX_TRY(steps(bench, parts, tiny ? tiny_sides[s] : sides[s], references[r], err));
-    model_case text = {.parts = parts, .text = tiny ? 16 : TEXT_TOKENS};
+            KX_TRY(steps(bench, parts, precision, tiny ? tiny_sides[s] : sides[s], references[r], err));
+    model_case text = {.parts = parts, .precision = precision, .text = tiny ? 16 : TEXT_TOKENS};
     char name[NAME_BYTES];
     snprintf(name, sizeof name, "t5 %d layers, %lld tokens", kx_t5_config_of(parts->t5)->blocks,
              (long long)text.text);
     KX_TRY(one(bench, name, false, run_t5, &text, err));
     for (size_t s = 0; parts->vae != NULL && s < sizeof sides / sizeof sides[0]; s++)
-        KX_TRY(pictures(bench, parts, tiny ? tiny_sides[s] : sides[s], err));
+        KX_TRY(pictures(bench, parts, precision, tiny ? tiny_sides[s] : sides[s], err));
 out:
     return status;
+}
+
+size_t kx_bench_count_models(const kx_bench *bench, const kx_bench_parts *parts, kx_precision precision)
+{
+    size_t count = 0;
+    kx_bench counting = *bench;
+    kx_error none = {0};
+    counting.counts = &count;
+    return kx_bench_models(&counting, parts, precision, &none) == KX_OK ? count : 0;
 }

@@ -13,5 +13,9 @@ typedef struct kx_bench_parts {
     const kx_vae *vae;
 } kx_bench_parts;
 
-/* Rows "block ...", "step ...", "t5 ...", "vae ...". Errors: those of the ops. */
-kx_status kx_bench_models(const kx_bench *bench, const kx_bench_parts *parts, kx_error *err);
+/* Rows "block ...", "step ...", "t5 ...", "vae ...", in a precision that the parts are packed for. Errors:
+ * those of the ops. */
+kx_status kx_bench_models(const kx_bench *bench, const kx_bench_parts *parts, kx_precision precision,
+                          kx_error *err);
+/* How many of them the suite asks for. */
+size_t kx_bench_count_models(const kx_bench *bench, const kx_bench_parts *parts, kx_precision precision);

@@ -1,39 +1,60 @@
 /* kx_bench_run: peaks first, because rows are told as shares of them; then ops, then models. */
 #include "engine/pipeline/bench_models.h"
 #include "engine/pipeline/bench_weights.h"
-#include "engine/pipeline/model.h"
+#include "engine/pipeline/model_pack.h"
 
 kx_bench_options kx_bench_options_default(void)
 {
     return (kx_bench_options){0};
 }
 
-static kx_status random_models(const kx_bench *bench, kx_error *err)
+/* The rows of an open model, packed when one of them is asked for. */
+static kx_status measure_model(const kx_bench *bench, kx_model *model, kx_error *err)
+{
+    static const kx_callbacks silent = {0};
+    kx_status status = KX_OK;
+    kx_callbacks callbacks = silent;
+    const kx_bench_parts parts = {.mmdit = model->mmdit, .t5 = model->t5, .vae = model->vae};
+    if (kx_bench_count_models(bench, &parts, model->precision) == 0) return KX_OK;
+    if (bench->callbacks != NULL) {
+        callbacks.cancelled = bench->callbacks->cancelled;
+        callbacks.user = bench->callbacks->user;
+    }
+    KX_TRY(kx_model_pack(model, &callbacks, err));
+    KX_TRY(kx_bench_models(bench, &parts, model->precision, err));
+out:
+    return status;
+}
+
+/* Kernels and threads are those of the bench; the parts have no files. */
+static kx_status random_model(const kx_bench *bench, kx_precision precision, kx_error *err)
 {
     kx_status status = KX_OK;
     kx_bench_weights weights = {0};
-    kx_mmdit *mmdit = NULL;
-    kx_t5 *t5 = NULL;
+    kx_model model = {.kernels = bench->kernels, .pool = bench->pool, .precision = precision};
     KX_TRY(kx_bench_weights_open(&weights, bench->options->tiny != 0, err));
     kx_weight_source source = kx_bench_weights_source(&weights);
-    KX_TRY(kx_mmdit_load(&mmdit, &source, NULL, err));
-    KX_TRY(kx_t5_load(&t5, &source, NULL, err));
-    KX_TRY(kx_bench_models(bench, &(kx_bench_parts){.mmdit = mmdit, .t5 = t5}, err));
+    KX_TRY(kx_mmdit_load(&model.mmdit, &source, NULL, err));
+    KX_TRY(kx_t5_load(&model.t5, &source, NULL, err));
+    KX_TRY(measure_model(bench, &model, err));
 out:
-    kx_t5_free(t5);
-    kx_mmdit_free(mmdit);
+    kx_model_pack_free(&model);
+    kx_t5_free(model.t5);
+    kx_mmdit_free(model.mmdit);
     kx_bench_weights_close(&weights);
     return status;
 }
 
 /* Opening maps the files and checks every tensor; the best of three has the folder in the page cache. */
-static kx_status given_model(const kx_bench *bench, kx_error *err)
+static kx_status given_model(const kx_bench *bench, kx_precision precision, kx_error *err)
 {
     kx_status status = KX_OK;
     kx_model *model = NULL;
     kx_model_options options = kx_model_options_default();
-    kx_bench_row row = {.name = "load: open the model folder", .precision = "f32"};
+    kx_bench_row row = {.name = "load: open the model folder",
+                        .precision = kx_bench_precision_name(precision)};
     options.path = bench->options->model;
+    options.precision = precision;
     options.cpu = bench->options->cpu;
     options.threads = bench->options->threads;
     for (int round = 0; round < 3; round++) {
@@ -44,10 +65,24 @@ static kx_status given_model(const kx_bench *bench, kx_error *err)
         double seconds = kx_bench_now() - start;
         if (round == 0 || seconds < row.seconds) row.seconds = seconds;
     }
-    if (kx_bench_wants(bench, row.name, false)) kx_bench_tell(bench, &row);
-    KX_TRY(kx_bench_models(bench, &(kx_bench_parts){model->mmdit, model->t5, model->vae}, err));
+    if (precision == KX_PRECISION_F32 && kx_bench_wants(bench, row.name, false)) kx_bench_tell(bench, &row);
+    KX_TRY(measure_model(bench, model, err));
 out:
     kx_model_close(model);
+    return status;
+}
+
+static kx_status measure_models(const kx_bench *bench, kx_error *err)
+{
+    static const kx_precision precisions[] = {KX_PRECISION_F32, KX_PRECISION_BF16, KX_PRECISION_INT8};
+    kx_status status = KX_OK;
+    kx_precision asked = bench->options->precision;
+    for (size_t i = 0; i < sizeof precisions / sizeof precisions[0]; i++) {
+        if (asked != KX_PRECISION_AUTO && asked != precisions[i]) continue;
+        KX_TRY(bench->options->model != NULL ? given_model(bench, precisions[i], err)
+                                             : random_model(bench, precisions[i], err));
+    }
+out:
     return status;
 }
 
@@ -63,7 +98,7 @@ kx_status kx_bench_run(const kx_bench_options *options, void (*row)(void *user, 
     bench.pool = pool;
     KX_TRY(kx_bench_peaks(&bench, err));
     if (!options->tiny) KX_TRY(kx_bench_ops(&bench, err));
-    KX_TRY(options->model != NULL ? given_model(&bench, err) : random_models(&bench, err));
+    KX_TRY(measure_models(&bench, err));
 out:
     kx_pool_destroy(pool);
     return status;

@@ -1,11 +1,13 @@
 /* Matrices share one buffer: it is far larger than any cache, so a step streams its weights from memory as it
  * does with a true model, for a fraction of the memory. */
+#define _GNU_SOURCE /* MAP_ANONYMOUS */
 #include "engine/pipeline/bench_weights.h"
 
 #include "base/hash64.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Extents that a shape is written in: a table entry stands for its value in the model. */
 typedef enum extent {
@@ -179,10 +181,12 @@ kx_status kx_bench_weights_open(kx_bench_weights *weights, bool tiny, kx_error *
     kx_status status = KX_OK;
     weights->tiny = tiny;
     weights->bytes = (size_t)(tiny ? 1 : 192) << 20;
-    weights->data = aligned_alloc(64, weights->bytes);
-    KX_FAIL_IF(weights->data == NULL, err, KX_ERR_MEMORY, "bench: out of memory for %zu MiB of weights",
+    /* Shared, so that packing may let pages go without losing what they hold. */
+    void *data = mmap(NULL, weights->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    KX_FAIL_IF(data == MAP_FAILED, err, KX_ERR_MEMORY, "bench: out of memory for %zu MiB of weights",
                weights->bytes >> 20);
-    uint16_t *values = weights->data;
+    weights->data = data;
+    uint16_t *values = data;
     uint32_t state = 1;
     for (size_t i = 0; i < weights->bytes / sizeof *values; i++) {
         state = state * 1664525u + 1013904223u;
@@ -195,6 +199,6 @@ out:
 
 void kx_bench_weights_close(kx_bench_weights *weights)
 {
-    free(weights->data);
+    if (weights->data != NULL) munmap(weights->data, weights->bytes);
     *weights = (kx_bench_weights){0};
 }
