@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The rows of `kontext bench` in PyTorch f32, alone or in turn with the program.
+"""The rows of `kontext bench` in PyTorch, alone or in turn with the program.
 
-    pytorch_f32.py [--threads N] [--suite PART]                     PyTorch's times
-    pytorch_f32.py --kontext build/kontext [--rounds 3] [...]       both in turn, and the ratio of the best times
+    operations.py [--threads N] [--suite PART]                     PyTorch's times
+    operations.py --kontext build/kontext [--rounds 3] [...]       both in turn, and the ratio of the best times
 
 Machines are shared and clocks change: only numbers of one run are compared, and each side has its turn in every
 round. A ratio above 1 means that kontext is faster.
@@ -28,8 +28,37 @@ def linear(tokens, inner, outer, epilogue=None, weights=torch.float32):
     return run, 2 * tokens * inner * outer
 
 
-def attention(heads, dim, tokens):
-    q, k, v = (torch.rand(1, tokens, heads, dim).transpose(1, 2) for _ in range(3))
+def bf16_linear(tokens, inner, outer, epilogue=None):
+    """Activations and weights in bf16, as PyTorch's bf16 models have them."""
+    x, bias, gate = ((torch.rand(*shape) - 0.5).bfloat16() for shape in ((tokens, inner), (outer,), (outer,)))
+    w, y = ((torch.rand(outer, inner) - 0.5) / 8).bfloat16(), torch.rand(tokens, outer).bfloat16()
+    run = {
+        None: lambda: F.linear(x, w, bias),
+        "gelu": lambda: F.gelu(F.linear(x, w, bias), approximate="tanh"),
+        "gated add": lambda: torch.addcmul(y, gate, F.linear(x, w, bias)),
+    }[epilogue]
+    return run, 2 * tokens * inner * outer
+
+
+def int8_linear(tokens, inner, outer):
+    """The sums alone, in int32: no scales, no bias."""
+    x = torch.randint(-127, 128, (tokens, inner), dtype=torch.int8)
+    w = torch.randint(-127, 128, (outer, inner), dtype=torch.int8).t()
+    return lambda: torch._int_mm(x, w), 2 * tokens * inner * outer
+
+
+def t5(tokens, dtype):
+    """Two layers of the XXL encoder's shape."""
+    from transformers import T5Config, T5EncoderModel
+
+    config = T5Config(vocab_size=512, d_model=4096, d_kv=64, d_ff=10240, num_layers=2, num_heads=64, feed_forward_proj="gated-gelu")
+    model, ids = T5EncoderModel(config).eval().to(dtype), torch.arange(tokens)[None] % 500
+    products = 2 * tokens * 2 * (4 * 4096 * 4096 + 3 * 4096 * 10240)
+    return lambda: model(ids), products + 2 * 4 * tokens * tokens * 4096
+
+
+def attention(heads, dim, tokens, dtype=torch.float32):
+    q, k, v = (torch.rand(1, tokens, heads, dim).to(dtype).transpose(1, 2) for _ in range(3))
     return lambda: F.scaled_dot_product_attention(q, k, v), 4 * tokens * tokens * heads * dim
 
 
@@ -49,6 +78,13 @@ CASES = {
     "matmul 2560x3072x12288 f32, weights of bf16": lambda: linear(2560, 3072, 12288, weights=torch.bfloat16),
     "matmul 2560x3072x12288 f32, gelu": lambda: linear(2560, 3072, 12288, "gelu"),
     "matmul 2560x12288x3072 f32, gated add": lambda: linear(2560, 12288, 3072, "gated add"),
+    "matmul 2560x15360x3072 f32, gated add": lambda: linear(2560, 15360, 3072, "gated add"),
+    "matmul 2560x3072x12288 bf16": lambda: bf16_linear(2560, 3072, 12288),
+    "matmul 2560x3072x12288 bf16, gelu": lambda: bf16_linear(2560, 3072, 12288, "gelu"),
+    "matmul 2560x15360x3072 bf16, gated add": lambda: bf16_linear(2560, 15360, 3072, "gated add"),
+    "matmul 2560x3072x12288 int8": lambda: int8_linear(2560, 3072, 12288),
+    "t5 2 layers, 512 tokens, f32": lambda: t5(512, torch.float32),
+    "t5 2 layers, 512 tokens, bf16": lambda: t5(512, torch.bfloat16),
     "matmul 512x4096x4096 f32": lambda: linear(512, 4096, 4096),
     "attention 24x128, 2560 tokens": lambda: attention(24, 128, 2560),
     "attention 24x128, 8704 tokens": lambda: attention(24, 128, 8704),
