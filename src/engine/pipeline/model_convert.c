@@ -19,7 +19,7 @@ typedef struct conversion {
     kx_ticker ticker;
 } conversion;
 
-static bool is_packed_part(int kind)
+static bool is_packed_part(kx_part_kind kind)
 {
     return kind == KX_PART_TRANSFORMER || kind == KX_PART_T5;
 }
@@ -164,7 +164,7 @@ static kx_status measure(conversion *c, kx_precision precision, uint64_t *total,
     for (int kind = 0; kind < KX_PART_COUNT; kind++) {
         const kx_part *part = &c->model->files->parts[kind];
         kx_part_packer *packer = &c->packers[kind];
-        if (is_packed_part(kind)) {
+        if (is_packed_part((kx_part_kind)kind)) {
             *packer = (kx_part_packer){.part = part,
                                        .dtype = precision == KX_PRECISION_INT8 ? KX_I8 : KX_BF16,
                                        .kernels = c->model->kernels,
