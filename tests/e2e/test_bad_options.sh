@@ -64,7 +64,7 @@ done
 edit 3 "--num-images: '0'" "a value attached to a short option" -n0
 edit 3 "--threads: '257'" "more threads than the limit" -t 257
 edit 3 "--quality: '101'" "a quality above 100" --quality 101
-edit 3 "--precision: 'bf16'.*auto, f32" "an unknown precision" --precision bf16
+edit 3 "--precision: 'int4'.*auto, f32" "an unknown precision" --precision int4
 edit 3 "--cpu: 'z80'.*portable" "an unknown kernel set" --cpu z80
 edit 3 "--references: 'circle'.*offset, index, stitch" "an unknown scheme" --references circle
 edit 3 "--ref-size: '8x8'" "a reference size below 16" --ref-size 8x8
