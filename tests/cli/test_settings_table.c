@@ -33,15 +33,22 @@ static size_t field_bytes(kx_cli_kind kind)
     }
 }
 
+/* Word `place` of "auto|f32|bf16|int8". */
+static const char *choice(const char *words, int place, char out[64])
+{
+    for (; place > 0; place--) words = strchr(words, '|') + 1;
+    snprintf(out, 64, "%.*s", (int)strcspn(words, "|"), words);
+    return out;
+}
+
 /* Three different values that are not the default, for flag, environment and file. */
 static const char *sample(const kx_cli_option *option, int which, char out[64])
 {
     static const char *const paths[] = {"/tmp/flag", "/tmp/environment", "/tmp/file"};
-    static const char *const sets[] = {"portable", "avx2", "avx512"};
     static const char *const caches[] = {"first-block", "teacache=0.3", "first-block=0"};
     static const char *const delays[] = {"1", "2,3", "4,5,6"};
     if (option->read == kx_cli_read_cache) return caches[which];
-    if (option->choices != NULL) return sets[which];
+    if (option->choices != NULL) return choice(option->choices, which + 1, out);
     if (option->read == kx_cli_read_delays) return delays[which];
     if (option->kind == KX_CLI_KIND_TEXT) return paths[which];
     if (option->kind == KX_CLI_KIND_SWITCH) return "true";
