@@ -235,6 +235,9 @@ static void rows_of(const kx_kernels *set, test_random *random, int64_t n)
     set->scale(n, x, 0.37f, y);
     portable()->scale(n, x, 0.37f, expected);
     check_equal(y, expected, n, set->name, "scale");
+    set->blend(n, a, -0.61f, 0.83f, y);
+    portable()->blend(n, a, -0.61f, 0.83f, expected);
+    check_close(y, expected, n, 1e-6, set->name, "blend");
     for (int silu = 0; silu < 2; silu++) {
         set->affine(n, x, a, b, silu, y);
         portable()->affine(n, x, a, b, silu, expected);
@@ -372,6 +375,52 @@ static void exponentials_in_bf16_are_close_to_exp(void **state)
 {
     (void)state;
     test_every_set(every_soften);
+}
+
+/* Three blocks one after the other: bytes within one step of 254 exp(s - top), and weights, with what is
+ * spread over all keys, that add up to *sum. Values past the end are ones. */
+static void every_soften_i8(const kx_kernels *set)
+{
+    enum { PLANE = KX_PLANE_BYTES + 64 };
+    test_random random = {18};
+    for (int i = 0; i < ODD_SIZES; i++) {
+        int64_t n = odd_size(i), planes = (n + KX_PLANE_BYTES - 1) / KX_PLANE_BYTES;
+        int64_t count = planes * PLANE / 4 - 16;
+        float *s = guarded_random(&random, n), *got = test_guarded(count), max = -INFINITY, sum = 0;
+        double exact = 0;
+        for (int round = 0; round < 3; round++) {
+            double top = -INFINITY, before = (double)max, before_sum = (double)sum, weights = 0;
+            for (int64_t k = 0; k < n; k++) {
+                s[k] = 6 * test_random_value(&random);
+                top = fmax(top, (double)s[k]);
+            }
+            kx_softened softened = set->soften_i8(n, s, &max, &sum, (uint8_t *)(void *)got, PLANE);
+            assert_true((double)max == fmax(before, top) && (round > 0 || softened.factor == 0.0f));
+            assert_true(fabs((double)softened.factor - exp(before - (double)max)) <= 1e-6);
+            assert_true(fabs((double)softened.scale - exp(top - (double)max) / 254) <= 1e-8);
+            for (int64_t k = 0; k < planes * KX_PLANE_BYTES; k++) {
+                int byte = ((uint8_t *)(void *)got)[k / KX_PLANE_BYTES * PLANE + k % KX_PLANE_BYTES];
+                double value = k < n ? 254 * exp((double)s[k] - top) : 0;
+                assert_true(byte >= 1 && fabs(byte - 1 - value) <= (k < n ? 0.5 + 0.03 : 0));
+                if (k < n)
+                    weights += (byte - KX_OPERAND_OFFSET) * (double)softened.scale + (double)softened.share;
+            }
+            exact *= exp(before - (double)max);
+            for (int64_t k = 0; k < n; k++) exact += exp((double)s[k] - (double)max);
+            assert_true(fabs((double)sum - exact) <= 2e-4 * exact);
+            double grown = (double)sum - before_sum * (double)softened.factor;
+            assert_true(fabs(weights - grown) <= 2e-5 * (double)sum);
+            test_guarded_check(got, count, "soften_i8");
+        }
+        test_guarded_free(s);
+        test_guarded_free(got);
+    }
+}
+
+static void weights_in_int8_are_close_to_exp_and_add_up(void **state)
+{
+    (void)state;
+    test_every_set(every_soften_i8);
 }
 
 static void every_column_sum(const kx_kernels *set)
@@ -518,6 +567,7 @@ int main(void)
         cmocka_unit_test(layer_norm_holds_far_from_zero),
         cmocka_unit_test(streaming_softmax_is_that_of_plain_c),
         cmocka_unit_test(exponentials_in_bf16_are_close_to_exp),
+        cmocka_unit_test(weights_in_int8_are_close_to_exp_and_add_up),
         cmocka_unit_test(column_sums_are_equal_to_plain_c),
         cmocka_unit_test(a_value_that_is_not_finite_is_found_anywhere),
         cmocka_unit_test(curves_are_within_two_units_of_the_last_place),

@@ -294,6 +294,38 @@ static void a_mean_of_the_keys_costs_int8_nothing(void **state)
     test_every_set(shared_mean);
 }
 
+/* One key far above hundreds whose weights are each less than half of int8's smallest step: together they
+ * are two fifths of what it weighs, and must count. */
+static void small_weights(const kx_kernels *kernels)
+{
+    enum { KEYS = 400, DIM = 16, LARGE = 5 };
+    test_random random = {8};
+    attention_case c = {.precision = KX_PRECISION_INT8,
+                        .attention = {.heads = 1, .head_dim = DIM, .scale = 6.9f / DIM}};
+    c.q = test_tensor(&random, 30, DIM, 0);
+    c.k = test_tensor(&random, KEYS, DIM, 0);
+    c.v = test_tensor(&random, KEYS, DIM, 0);
+    c.out = test_tensor(&random, 30, DIM, 0);
+    for (int64_t i = 0; i < 30 * DIM; i++) kx_tensor_f32(&c.q)[i] = 1;
+    for (int64_t i = 0; i < KEYS * DIM; i++) {
+        bool large = i / DIM == LARGE;
+        kx_tensor_f32(&c.k)[i] = large ? 1 : 0.02f * kx_tensor_f32(&c.k)[i];
+        kx_tensor_f32(&c.v)[i] = large ? 0 : 0.9f + 0.1f * kx_tensor_f32(&c.v)[i];
+    }
+    test_run_op(kernels, 2, call_attention, &c);
+    check_attention(&c, &c.q, &c.out, kernels->name);
+    test_tensor_free(&c.q);
+    test_tensor_free(&c.k);
+    test_tensor_free(&c.v);
+    test_tensor_free(&c.out);
+}
+
+static void many_small_weights_count_in_int8(void **state)
+{
+    (void)state;
+    test_every_set(small_weights);
+}
+
 /* The operand that attention writes, and the one that its f32 result is quantised to. */
 static void call_both(kx_ops *ops, void *arguments)
 {
@@ -360,6 +392,7 @@ int main(void)
         cmocka_unit_test(attention_gives_the_same_bytes_for_any_threads_and_in_place),
         cmocka_unit_test(attention_hands_a_nan_on),
         cmocka_unit_test(a_mean_of_the_keys_costs_int8_nothing),
+        cmocka_unit_test(many_small_weights_count_in_int8),
         cmocka_unit_test(an_operand_is_the_quantised_result),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

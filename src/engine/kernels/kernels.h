@@ -31,6 +31,14 @@ typedef struct kx_tile_limit {
     int64_t rows, blocks;
 } kx_tile_limit;
 
+/* What one block of keys does to a row of attention in int8: with d (n) the sum over the block's keys of the
+ * values that its bytes stand for,
+ *
+ *     sums = factor sums + share d + scale (the sum over the keys of (byte - 128) times the values) */
+typedef struct kx_softened {
+    float factor, share, scale;
+} kx_softened;
+
 typedef struct kx_kernels {
     const char *name;
 
@@ -84,6 +92,8 @@ typedef struct kx_kernels {
                      float *y);
     /* y = factor x. y may be x. */
     void (*scale)(int64_t n, const float *x, float factor, float *y);
+    /* y = factor y + share x. */
+    void (*blend)(int64_t n, const float *x, float share, float factor, float *y);
     /* y = scale x + shift, then SiLU if `silu`. scale, shift (n), or both NULL. y may be x. */
     void (*affine)(int64_t n, const float *x, const float *scale, const float *shift, bool silu, float *y);
     /* y = (mul + mul_offset) (x - mean) / sqrt(variance + eps) + add. mul, add (n). y may be x. */
@@ -103,6 +113,11 @@ typedef struct kx_kernels {
      * up with zeros. The exponentials are within 2e-4 of the value before they are rounded, and *sum grows by
      * them as they are then. */
     float (*soften)(int64_t n, const float *s, float *max, float *sum, uint16_t *p, int64_t p_plane);
+    /* The same in int8. t = max s; round(254 exp(s - t)) + 1 -> p: ceil(n/64) planes, p_plane bytes apart,
+     * filled up with ones, which stand for 0. *sum grows by exp(s - m) as they are before they are rounded;
+     * what rounding takes from all of them together, `share` spreads over them evenly, so that weights
+     * always add up to *sum. */
+    kx_softened (*soften_i8)(int64_t n, const float *s, float *max, float *sum, uint8_t *p, int64_t p_plane);
     /* x (rows, n) -> sums (n) += x, or += (x - mean)^2 when mean (n) is given. */
     void (*column_sums)(int64_t rows, int64_t n, const float *x, int64_t x_stride, const double *mean,
                         double *sums);

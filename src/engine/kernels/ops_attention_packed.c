@@ -1,22 +1,28 @@
-/* Attention in lower precision: Q K^T in int8 or bf16, P V in bf16, sums and softmax in f32.
+/* Attention in lower precision: Q K^T and P V in int8 or bf16, sums and softmax in f32.
  *
  * The tiles are those of the packed products (tensor/packed.h). The keys of a head are a matrix whose columns
  * are keys, its values one whose K are keys, so both are packed once, before any query needs them:
  *
  *     keys     [keys/16][plane][16][64 bytes]                             planes of head_dim
- *     values   [block of KEYS keys][head_dim/16][plane][16][64 bytes]     planes of 32 keys
+ *     values   [block of KEYS keys][head_dim/16][plane][16][64 bytes]     planes of 32 or 64 keys
  *
  * As many heads are packed and then used in one pass as keep every thread busy to the end. A chunk is some
  * query rows of one head (of several, where the result is an operand: those whose columns are quantised
  * together). It walks over the keys in blocks, and in a block over its rows in stripes, so that what is
- * written in between stays in L1: scores of the stripe, then exp(score - running maximum) as bf16, then the
+ * written in between stays in L1: scores of the stripe, then their exponentials, then the
  * product with the values, added to the chunk's sums.
  *
  *     one head, in L2: queries, rows x planes x 64 | keys and values of a block | sums, rows x width x 4
- *     a stripe, in L1: scores, STRIPE x KEYS x 4 | exponentials, STRIPE x KEYS x 2
+ *     a stripe, in L1: scores, STRIPE x KEYS x 4 | exponentials, STRIPE x KEYS x 1 or 2
  *
  * Of int8 keys the mean over all keys is taken away first. That adds the same to all scores of a query, which
  * the softmax does not see, and what is left needs a smaller scale (Zhang et al. 2024, SageAttention).
+ *
+ * In int8 an exponential is one of 255 steps below the largest of its row *and block*, so that a key with a
+ * large score takes no precision from keys of other blocks. Steps round small ones to 0; what that takes from
+ * a row, as a sum over the block, is spread over the block's keys: share x (sum of their values), which is
+ * also how the operand's bytes, 127 below what they stand for, are put right. Weights thus add up to one, and
+ * many small ones still weigh what they weighed.
  *
  * A row's result depends on its own query and on the order of the key blocks alone. `out` may be `q`: a chunk
  * has converted its rows of a head before it writes the same rows and columns.
@@ -35,7 +41,7 @@ enum {
     BF16_DIM_MOST = 256, /* a wider head is the autoencoder's, which stays near f32 in every precision */
     MEAN_COLS = 64,
     PIECES = KX_PLANE_BYTES / 4,
-    PLANE_KEYS = KX_PLANE_BYTES / 2,
+    KEYS_STRIDE = KEYS + 16, /* of columns of values side by side: not 1 KB, where they would share lines */
     BLOCK_PLANE = KX_PACKED_COLUMNS * KX_PLANE_BYTES, /* bytes of a plane of 16 columns */
 };
 
@@ -48,14 +54,17 @@ typedef struct attention_work {
     int64_t planes;            /* of a query or a key */
     int64_t width;             /* head_dim rounded up to blocks of 16 */
     int64_t key_blocks;        /* of KEYS */
+    int64_t plane_keys;        /* keys of a plane of values */
     int64_t unit;              /* heads of a chunk */
     int64_t heads, first_head; /* of a pass */
     int64_t rows, row_chunks;
     uint8_t *keys, *values; /* of the heads of a pass */
     int64_t key_bytes, value_bytes, padded_keys;
-    float *key_scales; /* int8: [head][padded_keys] */
-    int32_t *key_sums; /* int8: the same */
-    float *minus_mean; /* int8: (cols) */
+    float *key_scales;                  /* int8: [head][padded_keys] */
+    int32_t *key_sums;                  /* int8: the same */
+    float *minus_mean;                  /* int8: (cols) */
+    float *value_scales, *value_totals; /* int8: [head][block][width]; totals: of the values themselves */
+    int32_t *value_sums;                /* int8: the same */
     uint8_t *scratch;
     int64_t piece;
 } attention_work;
@@ -94,6 +103,17 @@ static void narrow_row(const kx_kernels *kernels, int64_t n, const float *x, uin
                         (uint16_t *)(void *)(y + i / kx_plane_values(KX_BF16) * y_plane), y_plane);
 }
 
+/* n bytes of an operand -> what they stand for, as signed bytes; their sum. */
+static int32_t make_signed(int64_t n, uint8_t *bytes)
+{
+    int32_t sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        bytes[i] ^= KX_OPERAND_OFFSET;
+        sum += (int8_t)bytes[i];
+    }
+    return sum;
+}
+
 /* One key -> its planes, 64 bytes each, and for int8 its scale and sum. */
 static void convert_key(const attention_work *work, int64_t head, int64_t key, float *row, uint8_t *to)
 {
@@ -107,19 +127,24 @@ static void convert_key(const attention_work *work, int64_t head, int64_t key, f
     int64_t entry = head * work->padded_keys + key;
     work->kernels->epilogue(KX_EPILOGUE_STORE, dim, k, work->minus_mean + col, NULL, row);
     work->kernels->quantise(dim, row, to, KX_PLANE_BYTES, &work->key_scales[entry]);
-    int32_t sum = 0;
-    for (int64_t i = 0; i < work->planes * KX_PLANE_BYTES; i++) {
-        to[i] ^= KX_OPERAND_OFFSET; /* x - 128 as a signed byte */
-        sum += (int8_t)to[i];
-    }
-    work->key_sums[entry] = -KX_OPERAND_OFFSET * sum;
+    work->key_sums[entry] = -KX_OPERAND_OFFSET * make_signed(work->planes * KX_PLANE_BYTES, to);
+}
+
+/* The planes of sixteen columns, one column after the other, -> a block. */
+static void join_columns(const kx_kernels *kernels, int64_t planes, const uint8_t *columns, uint8_t *block)
+{
+    /* Pieces of four bytes change places as floats would. */
+    int64_t pieces = planes * PIECES;
+    for (int64_t n = 0; n < KX_PACKED_COLUMNS; n += kernels->lanes)
+        kernels->transpose(kernels->lanes, pieces,
+                           (const float *)(const void *)(columns + n * planes * KX_PLANE_BYTES), pieces,
+                           (float *)(void *)block + n, KX_PACKED_COLUMNS);
 }
 
 /* Sixteen keys from `first` -> their block. scratch: a row, then sixteen keys' planes. */
 static void pack_keys(const attention_work *work, int64_t head, int64_t first, uint8_t *scratch)
 {
-    const kx_kernels *kernels = work->kernels;
-    int64_t bytes = work->planes * KX_PLANE_BYTES, pieces = work->planes * PIECES;
+    int64_t bytes = work->planes * KX_PLANE_BYTES;
     float *row = (float *)(void *)scratch;
     uint8_t *converted = scratch + kx_round_up(work->width * (int64_t)sizeof(float), KX_PLANE_BYTES);
     for (int64_t n = 0; n < KX_PACKED_COLUMNS; n++) {
@@ -132,11 +157,7 @@ static void pack_keys(const attention_work *work, int64_t head, int64_t first, u
         work->key_scales[head * work->padded_keys + first + n] = 0;
         work->key_sums[head * work->padded_keys + first + n] = 0;
     }
-    /* Pieces of four bytes change places as floats would. */
-    float *to = (float *)(void *)(work->keys + head * work->key_bytes + first * bytes);
-    for (int64_t n = 0; n < KX_PACKED_COLUMNS; n += kernels->lanes)
-        kernels->transpose(kernels->lanes, pieces, (const float *)(void *)(converted + n * bytes), pieces,
-                           to + n, KX_PACKED_COLUMNS);
+    join_columns(work->kernels, work->planes, converted, work->keys + head * work->key_bytes + first * bytes);
 }
 
 /* Two values of each column side by side. */
@@ -145,14 +166,21 @@ static void interleave(const uint16_t *even, const uint16_t *odd, uint32_t *to)
     for (int64_t n = 0; n < KX_PACKED_COLUMNS; n++) to[n] = even[n] | (uint32_t)odd[n] << 16;
 }
 
+/* Where the values of a block of keys lie. */
+static uint8_t *values_at(const attention_work *work, int64_t head, int64_t block)
+{
+    return work->values + head * work->value_bytes +
+           block * (KEYS / work->plane_keys) * BLOCK_PLANE * (work->width / KX_PACKED_COLUMNS);
+}
+
 /* The values of a block of keys. scratch: two rows of bf16. */
-static void pack_values(const attention_work *work, int64_t head, int64_t block, uint8_t *scratch)
+static void pack_values_bf16(const attention_work *work, int64_t head, int64_t block, uint8_t *scratch)
 {
     int64_t dim = work->attention->head_dim, col = (work->first_head + head) * dim;
     int64_t first = block * KEYS, count = kx_min(KEYS, work->k->rows - first);
-    int64_t planes = kx_ceil_div(count, PLANE_KEYS), row_bytes = kx_planes_of(KX_BF16, dim) * KX_PLANE_BYTES;
-    uint8_t *to = work->values + head * work->value_bytes +
-                  first / PLANE_KEYS * BLOCK_PLANE * (work->width / KX_PACKED_COLUMNS);
+    int64_t planes = kx_ceil_div(count, work->plane_keys);
+    int64_t row_bytes = kx_planes_of(KX_BF16, dim) * KX_PLANE_BYTES;
+    uint8_t *to = values_at(work, head, block);
     for (int64_t pair = 0; pair < planes * PIECES; pair++) {
         for (int64_t odd = 0; odd < 2; odd++) {
             int64_t key = 2 * pair + odd;
@@ -173,10 +201,50 @@ static void pack_values(const attention_work *work, int64_t head, int64_t block,
     }
 }
 
+/* Sixteen columns of KEYS values, KEYS_STRIDE apart, the first of them `entry`, -> their block. */
+static void pack_columns_i8(const attention_work *work, int64_t count, int64_t entry, const float *columns,
+                            uint8_t *to)
+{
+    _Alignas(KX_PLANE_BYTES) uint8_t converted[KX_PACKED_COLUMNS * KEYS];
+    int64_t planes = kx_ceil_div(count, work->plane_keys), bytes = planes * KX_PLANE_BYTES;
+    for (int64_t n = 0; n < KX_PACKED_COLUMNS; n++, entry++) {
+        uint8_t *column = converted + n * bytes;
+        work->kernels->quantise(count, columns + n * KEYS_STRIDE, column, KX_PLANE_BYTES,
+                                &work->value_scales[entry]);
+        int32_t sum = make_signed(bytes, column);
+        work->value_sums[entry] = -KX_OPERAND_OFFSET * sum;
+        work->value_totals[entry] = (float)sum * work->value_scales[entry];
+    }
+    join_columns(work->kernels, planes, converted, to);
+}
+
+/* The values of a block of keys in int8, a scale for each column. scratch: the columns in f32. */
+static void pack_values_i8(const attention_work *work, int64_t head, int64_t block, uint8_t *scratch)
+{
+    int64_t dim = work->attention->head_dim, col = (work->first_head + head) * dim;
+    int64_t first = block * KEYS, count = kx_min(KEYS, work->k->rows - first), lanes = work->kernels->lanes;
+    float *columns = (float *)(void *)scratch;
+    for (int64_t key = 0; key < count; key += lanes) {
+        int64_t rows = kx_min(lanes, count - key);
+        for (int64_t r = 0; r < rows; r++) fetch_ahead(work->v, first + key + lanes + r, col, dim);
+        work->kernels->transpose(rows, dim, kx_tensor_f32(work->v) + (first + key) * work->v->stride + col,
+                                 work->v->stride, columns + key, KEYS_STRIDE);
+    }
+    for (int64_t c = dim; c < work->width; c++)
+        memset(columns + c * KEYS_STRIDE, 0, KEYS * sizeof columns[0]);
+    int64_t entry = (head * work->key_blocks + block) * work->width;
+    int64_t block_bytes = kx_ceil_div(count, work->plane_keys) * BLOCK_PLANE;
+    for (int64_t c = 0; c < work->width; c += KX_PACKED_COLUMNS)
+        pack_columns_i8(work, count, entry + c, columns + c * KEYS_STRIDE,
+                        values_at(work, head, block) + c / KX_PACKED_COLUMNS * block_bytes);
+}
+
 static int64_t pack_scratch_bytes(const attention_work *work)
 {
-    return kx_round_up(work->width * (int64_t)sizeof(float), KX_PLANE_BYTES) +
-           KX_PACKED_COLUMNS * work->planes * KX_PLANE_BYTES;
+    int64_t keys = kx_round_up(work->width * (int64_t)sizeof(float), KX_PLANE_BYTES) +
+                   KX_PACKED_COLUMNS * work->planes * KX_PLANE_BYTES;
+    int64_t values = work->dtype == KX_I8 ? work->width * KEYS_STRIDE * (int64_t)sizeof(float) : 0;
+    return kx_max(keys, values);
 }
 
 /* Keys and values of one head and block. */
@@ -189,7 +257,10 @@ static void pack_chunk(void *arguments, size_t chunk, size_t worker)
     int64_t end = kx_min(work->padded_keys, (block + 1) * KEYS);
     for (int64_t first = block * KEYS; first < end; first += KX_PACKED_COLUMNS)
         pack_keys(work, head, first, scratch);
-    pack_values(work, head, block, scratch);
+    if (work->dtype == KX_I8)
+        pack_values_i8(work, head, block, scratch);
+    else
+        pack_values_bf16(work, head, block, scratch);
 }
 
 /* ---- Attention ----------------------------------------------------------------------------------------- */
@@ -199,7 +270,7 @@ typedef struct attention_block {
     int64_t head, first, rows; /* head: in the pass */
     uint8_t *q, *weights;      /* planes; weights: exponentials of a stripe */
     int64_t q_plane;
-    float *q_scales, *row, *scores, *sums, *maximum, *total, *result;
+    float *q_scales, *row, *scores, *weight_scales, *sums, *maximum, *total, *result;
 } attention_block;
 
 enum { WEIGHTS_PLANE = (STRIPE + 1) * KX_PLANE_BYTES, SCORES_STRIDE = KEYS + KX_PACKED_COLUMNS };
@@ -211,10 +282,11 @@ static int64_t lay_out(const attention_work *work, uint8_t *scratch, attention_b
     block->q_plane = (rows | 1) * KX_PLANE_BYTES;
     int64_t sizes[] = {
         work->planes * block->q_plane,
-        KEYS / PLANE_KEYS * WEIGHTS_PLANE,
+        KEYS / work->plane_keys * WEIGHTS_PLANE,
         rows * floats,
         work->width * floats,
         STRIPE * SCORES_STRIDE * floats,
+        STRIPE * floats,
         rows * work->width * floats,
         rows * floats,
         rows * floats,
@@ -229,10 +301,11 @@ static int64_t lay_out(const attention_work *work, uint8_t *scratch, attention_b
     block->q_scales = parts[2];
     block->row = parts[3];
     block->scores = parts[4];
-    block->sums = parts[5];
-    block->maximum = parts[6];
-    block->total = parts[7];
-    block->result = parts[8];
+    block->weight_scales = parts[5];
+    block->sums = parts[6];
+    block->maximum = parts[7];
+    block->total = parts[8];
+    block->result = parts[9];
     return at;
 }
 
@@ -274,6 +347,28 @@ static void multiply_bf16(const kx_kernels *kernels, int64_t rows, int64_t block
                                    b_block, add || p > 0, c + r * c_stride + j * KX_PACKED_COLUMNS, c_stride);
 }
 
+/* Packed columns of int8. */
+typedef struct columns_i8 {
+    const uint8_t *data;
+    const float *scales;
+    const int32_t *sums;
+} columns_i8;
+
+/* a (rows, planes) with a scale for each row x b (planes, blocks) -> c, in int8. */
+static void multiply_i8(const kx_kernels *kernels, int64_t rows, int64_t blocks, int64_t planes,
+                        const uint8_t *a, int64_t a_plane, const float *a_scales, columns_i8 b, bool add,
+                        float *c, int64_t c_stride)
+{
+    kx_tile_limit limit = kernels->tile_i8_limit;
+    int64_t b_block = planes * BLOCK_PLANE;
+    for (int64_t j = 0; j < blocks; j += limit.blocks)
+        for (int64_t r = 0; r < rows; r += limit.rows)
+            kernels->tile_i8(kx_min(limit.rows, rows - r), kx_min(limit.blocks, blocks - j), planes,
+                             a + r * KX_PLANE_BYTES, a_plane, (const int8_t *)b.data + j * b_block, b_block,
+                             a_scales + r, b.scales + j * KX_PACKED_COLUMNS, b.sums + j * KX_PACKED_COLUMNS,
+                             add, c + r * c_stride + j * KX_PACKED_COLUMNS, c_stride);
+}
+
 /* The scores of a stripe's rows with the keys first.. of the head. */
 static void score(const attention_work *work, const attention_block *block, int64_t row, int64_t rows,
                   int64_t first, int64_t count)
@@ -287,37 +382,65 @@ static void score(const attention_work *work, const attention_block *block, int6
                       SCORES_STRIDE);
         return;
     }
-    int64_t b_block = work->planes * BLOCK_PLANE, entry = block->head * work->padded_keys + first;
-    kx_tile_limit limit = kernels->tile_i8_limit;
-    for (int64_t j = 0; j < blocks; j += limit.blocks)
-        for (int64_t r = 0; r < rows; r += limit.rows)
-            kernels->tile_i8(kx_min(limit.rows, rows - r), kx_min(limit.blocks, blocks - j), work->planes,
-                             a + r * KX_PLANE_BYTES, block->q_plane, (const int8_t *)b + j * b_block, b_block,
-                             block->q_scales + row + r, work->key_scales + entry + j * KX_PACKED_COLUMNS,
-                             work->key_sums + entry + j * KX_PACKED_COLUMNS, false,
-                             block->scores + r * SCORES_STRIDE + j * KX_PACKED_COLUMNS, SCORES_STRIDE);
+    int64_t entry = block->head * work->padded_keys + first;
+    columns_i8 keys = {b, work->key_scales + entry, work->key_sums + entry};
+    multiply_i8(kernels, rows, blocks, work->planes, a, block->q_plane, block->q_scales + row, keys, false,
+                block->scores, SCORES_STRIDE);
+}
+
+/* The scores of a stripe -> weights in bf16, and with them times the block's values to the sums. */
+static void add_values_bf16(const attention_work *work, const attention_block *block, int64_t row,
+                            int64_t rows, int64_t first, int64_t count)
+{
+    const kx_kernels *kernels = work->kernels;
+    int64_t width = work->width;
+    float *sums = block->sums + row * width;
+    for (int64_t r = 0; r < rows; r++) {
+        float factor = kernels->soften(
+            count, block->scores + r * SCORES_STRIDE, &block->maximum[row + r], &block->total[row + r],
+            (uint16_t *)(void *)(block->weights + r * KX_PLANE_BYTES), WEIGHTS_PLANE);
+        if (first > 0 && factor != 1.0f) kernels->scale(width, sums + r * width, factor, sums + r * width);
+    }
+    multiply_bf16(kernels, rows, width / KX_PACKED_COLUMNS, kx_ceil_div(count, work->plane_keys),
+                  block->weights, WEIGHTS_PLANE, values_at(work, block->head, first / KEYS), first > 0, sums,
+                  width);
+}
+
+/* The same in int8. */
+static void add_values_i8(const attention_work *work, const attention_block *block, int64_t row, int64_t rows,
+                          int64_t first, int64_t count)
+{
+    const kx_kernels *kernels = work->kernels;
+    int64_t width = work->width, entry = (block->head * work->key_blocks + first / KEYS) * width;
+    float *sums = block->sums + row * width;
+    const float *totals = work->value_totals + entry;
+    for (int64_t r = 0; r < rows; r++) {
+        kx_softened softened =
+            kernels->soften_i8(count, block->scores + r * SCORES_STRIDE, &block->maximum[row + r],
+                               &block->total[row + r], block->weights + r * KX_PLANE_BYTES, WEIGHTS_PLANE);
+        block->weight_scales[r] = softened.scale;
+        if (first > 0)
+            kernels->blend(width, totals, softened.share, softened.factor, sums + r * width);
+        else
+            kernels->scale(width, totals, softened.share, sums + r * width);
+    }
+    columns_i8 values = {values_at(work, block->head, first / KEYS), work->value_scales + entry,
+                         work->value_sums + entry};
+    multiply_i8(kernels, rows, width / KX_PACKED_COLUMNS, kx_ceil_div(count, work->plane_keys),
+                block->weights, WEIGHTS_PLANE, block->weight_scales, values, true, sums, width);
 }
 
 /* All rows of the chunk with one block of keys. */
 static void add_keys(const attention_work *work, const attention_block *block, int64_t first)
 {
-    const kx_kernels *kernels = work->kernels;
-    int64_t count = kx_min(KEYS, work->k->rows - first), width = work->width;
-    const uint8_t *values = work->values + block->head * work->value_bytes +
-                            first / PLANE_KEYS * BLOCK_PLANE * (width / KX_PACKED_COLUMNS);
+    int64_t count = kx_min(KEYS, work->k->rows - first);
     for (int64_t row = 0; row < block->rows; row += STRIPE) {
         int64_t rows = kx_min(STRIPE, block->rows - row);
-        float *sums = block->sums + row * width;
         score(work, block, row, rows, first, count);
-        for (int64_t r = 0; r < rows; r++) {
-            float factor = kernels->soften(
-                count, block->scores + r * SCORES_STRIDE, &block->maximum[row + r], &block->total[row + r],
-                (uint16_t *)(void *)(block->weights + r * KX_PLANE_BYTES), WEIGHTS_PLANE);
-            if (first > 0 && factor != 1.0f)
-                kernels->scale(width, sums + r * width, factor, sums + r * width);
-        }
-        multiply_bf16(kernels, rows, width / KX_PACKED_COLUMNS, kx_ceil_div(count, PLANE_KEYS),
-                      block->weights, WEIGHTS_PLANE, values, first > 0, sums, width);
+        if (work->dtype == KX_I8)
+            add_values_i8(work, block, row, rows, first, count);
+        else
+            add_values_bf16(work, block, row, rows, first, count);
     }
 }
 
@@ -387,7 +510,7 @@ static void take_memory(kx_ops *ops, attention_work *work)
     int64_t keys = work->k->rows, cols = work->k->cols;
     work->padded_keys = kx_packed_rows(keys);
     work->key_bytes = work->padded_keys * work->planes * KX_PLANE_BYTES;
-    work->value_bytes = kx_ceil_div(keys, PLANE_KEYS) * BLOCK_PLANE * (work->width / KX_PACKED_COLUMNS);
+    work->value_bytes = kx_ceil_div(keys, work->plane_keys) * BLOCK_PLANE * (work->width / KX_PACKED_COLUMNS);
     work->keys = kx_driver_take(ops, "attention: packed keys", work->heads * work->key_bytes);
     work->values = kx_driver_take(ops, "attention: packed values", work->heads * work->value_bytes);
     if (work->dtype == KX_I8) {
@@ -395,6 +518,13 @@ static void take_memory(kx_ops *ops, attention_work *work)
         work->key_scales = kx_driver_take(ops, "attention: scales of keys", entries * (int64_t)sizeof(float));
         work->key_sums = kx_driver_take(ops, "attention: sums of keys", entries * (int64_t)sizeof(int32_t));
         work->minus_mean = kx_driver_take(ops, "attention: mean of keys", cols * (int64_t)sizeof(float));
+        entries = work->heads * work->key_blocks * work->width;
+        work->value_scales =
+            kx_driver_take(ops, "attention: scales of values", entries * (int64_t)sizeof(float));
+        work->value_totals =
+            kx_driver_take(ops, "attention: totals of values", entries * (int64_t)sizeof(float));
+        work->value_sums =
+            kx_driver_take(ops, "attention: sums of values", entries * (int64_t)sizeof(int32_t));
     }
     attention_block block;
     work->piece = kx_driver_piece(kx_max(lay_out(work, NULL, &block), pack_scratch_bytes(work)));
@@ -424,6 +554,7 @@ void kx_driver_packed_attention(kx_ops *ops, const kx_attention *attention, cons
                            .key_blocks = kx_ceil_div(k->rows, KEYS),
                            .unit = heads_together(attention, out)};
     work.planes = kx_planes_of(work.dtype, attention->head_dim);
+    work.plane_keys = kx_plane_values(work.dtype);
     choose_chunks(&work, (int64_t)kx_pool_threads(ops->pool));
     kx_scratch_mark mark = kx_ops_mark(ops);
     take_memory(ops, &work);

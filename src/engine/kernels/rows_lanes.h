@@ -121,6 +121,18 @@ static void scale_row(int64_t n, const float *x, float factor, float *y)
     if (i < n) lanes_store_some(y + i, n - i, lanes_mul(f, lanes_load_some(x + i, n - i, 0)));
 }
 
+static void blend_row(int64_t n, const float *x, float share, float factor, float *y)
+{
+    lanes s = lanes_set(share), f = lanes_set(factor);
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        lanes_store(y + i, lanes_fma(f, lanes_load(y + i), lanes_mul(s, lanes_load(x + i))));
+    if (i < n)
+        lanes_store_some(
+            y + i, n - i,
+            lanes_fma(f, lanes_load_some(y + i, n - i, 0), lanes_mul(s, lanes_load_some(x + i, n - i, 0))));
+}
+
 static inline lanes affine_value(lanes x, lanes scale, lanes shift, bool silu)
 {
     lanes value = lanes_fma(scale, x, shift);

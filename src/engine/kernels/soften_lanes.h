@@ -1,11 +1,14 @@
 /* The softmax of packed attention for all widths of vectors. Include lanes_SET.h first, and define
  *
  *     lanes_store_bf16(to, low, high)    2 LANES values, none negative, as bf16
+ *     lanes_store_weights(to, v)         4 LANES whole values v[4] of 0 to 254, 1 added, as bytes
  *
- * Contract: kernels.h. Exponentials are rounded to 8 bits of mantissa anyway, so e^s = 2^(s / ln 2) by a
+ * Contract: kernels.h. Exponentials are rounded to 8 bits anyway, so e^s = 2^(s / ln 2) by a
  * polynomial of degree 3 is enough: its relative error is at most 7.5e-5, a fiftieth of what the rounding
  * may do. */
 #pragma once
+
+#include "engine/kernels/kernels.h"
 
 #include <math.h>
 
@@ -20,12 +23,10 @@ static inline __attribute__((always_inline)) lanes power_of_two(lanes x)
     return lanes_times_power(p, n);
 }
 
-static inline __attribute__((always_inline)) float soften_row(int64_t n, const float *s, float *max,
-                                                              float *sum, uint16_t *p, int64_t p_plane)
+/* The largest of s (n) and `least`; a NaN is passed over. */
+static inline __attribute__((always_inline)) float top_of(int64_t n, const float *s, float least)
 {
-    enum { PLANE = 32 };
-    const float per_power = 1.44269504088896341f;
-    lanes tops[2] = {lanes_set(*max), lanes_set(*max)};
+    lanes tops[2] = {lanes_set(least), lanes_set(least)};
     int64_t i = 0;
     for (; i + 2 * LANES <= n; i += 2 * LANES) {
         tops[0] = lanes_max(lanes_load(s + i), tops[0]);
@@ -34,9 +35,18 @@ static inline __attribute__((always_inline)) float soften_row(int64_t n, const f
     for (; i < n; i += LANES)
         tops[0] =
             lanes_max(n - i < LANES ? lanes_load_some(s + i, n - i, -INFINITY) : lanes_load(s + i), tops[0]);
-    float before = *max, top = lanes_top(lanes_max(tops[0], tops[1]));
+    return lanes_top(lanes_max(tops[0], tops[1]));
+}
+
+static inline __attribute__((always_inline)) float soften_row(int64_t n, const float *s, float *max,
+                                                              float *sum, uint16_t *p, int64_t p_plane)
+{
+    enum { PLANE = 32 };
+    const float per_power = 1.44269504088896341f;
+    float before = *max, top = top_of(n, s, before);
     lanes m = lanes_set(-top * per_power), f = lanes_set(per_power), totals[2] = {lanes_set(0), lanes_set(0)};
-    for (i = 0; i + PLANE <= n; i += PLANE, p = (uint16_t *)(void *)((uint8_t *)p + p_plane))
+    int64_t i = 0;
+    for (; i + PLANE <= n; i += PLANE, p = (uint16_t *)(void *)((uint8_t *)p + p_plane))
         for (int64_t j = 0; j < PLANE; j += 2 * LANES) {
             lanes low = power_of_two(lanes_fma(lanes_load(s + i + j), f, m));
             lanes high = power_of_two(lanes_fma(lanes_load(s + i + j + LANES), f, m));
@@ -62,4 +72,38 @@ static inline __attribute__((always_inline)) float soften_row(int64_t n, const f
     *max = top;
     *sum = *sum * factor + lanes_sum(lanes_add(totals[0], totals[1]));
     return factor;
+}
+
+/* The weights of a plane, of which `left` are there. totals: before and after they are rounded. */
+static inline __attribute__((always_inline)) void soften_plane_i8(int64_t left, const float *s, lanes f,
+                                                                  lanes m, uint8_t *p, lanes totals[4])
+{
+    for (int64_t j = 0; j < 64; j += 4 * LANES) {
+        lanes whole[4];
+        for (int64_t k = 0; k < 4; k++) {
+            int64_t at = j + k * LANES, here = left - at;
+            lanes x =
+                here >= LANES ? lanes_load(s + at) : lanes_load_some(s + at, here < 0 ? 0 : here, -INFINITY);
+            x = power_of_two(lanes_fma(x, f, m));
+            whole[k] = lanes_round(x);
+            totals[k % 2] = lanes_add(totals[k % 2], x);
+            totals[2 + k % 2] = lanes_add(totals[2 + k % 2], whole[k]);
+        }
+        lanes_store_weights(p + j, whole);
+    }
+}
+
+static inline __attribute__((always_inline)) kx_softened
+soften_row_i8(int64_t n, const float *s, float *max, float *sum, uint8_t *p, int64_t p_plane)
+{
+    enum { PLANE = 64 };
+    const float per_power = 1.44269504088896341f, power_of_most = 7.98868468677216585f; /* 2^.. = 254 */
+    float top = top_of(n, s, -INFINITY);
+    lanes f = lanes_set(per_power), m = lanes_set(power_of_most - top * per_power);
+    lanes totals[4] = {lanes_set(0), lanes_set(0), lanes_set(0), lanes_set(0)};
+    int64_t i = 0;
+    for (; i + PLANE <= n; i += PLANE, p += p_plane) soften_plane_i8(PLANE, s + i, f, m, p, totals);
+    if (i < n) soften_plane_i8(n - i, s + i, f, m, p, totals);
+    return kx_softened_of(n, top, lanes_sum(lanes_add(totals[0], totals[1])),
+                          lanes_sum(lanes_add(totals[2], totals[3])), max, sum);
 }

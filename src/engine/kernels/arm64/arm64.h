@@ -20,6 +20,7 @@ void kx_dots_neon(int64_t rows, int64_t n, const float *w, const float *x, int64
 void kx_epilogue_neon(kx_epilogue epilogue, int64_t n, const float *r, const float *bias, const float *gate,
                       float *y);
 void kx_scale_neon(int64_t n, const float *x, float factor, float *y);
+void kx_blend_neon(int64_t n, const float *x, float share, float factor, float *y);
 void kx_affine_neon(int64_t n, const float *x, const float *scale, const float *shift, bool silu, float *y);
 void kx_layer_norm_neon(int64_t n, const float *x, float eps, const float *mul, float mul_offset,
                         const float *add, float *y);

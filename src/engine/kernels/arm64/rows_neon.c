@@ -16,6 +16,11 @@ void kx_scale_neon(int64_t n, const float *x, float factor, float *y)
     scale_row(n, x, factor, y);
 }
 
+void kx_blend_neon(int64_t n, const float *x, float share, float factor, float *y)
+{
+    blend_row(n, x, share, factor, y);
+}
+
 void kx_affine_neon(int64_t n, const float *x, const float *scale, const float *shift, bool silu, float *y)
 {
     affine_row(n, x, scale, shift, silu, y);

@@ -16,6 +16,7 @@ void kx_dots_portable(int64_t rows, int64_t n, const float *w, const float *x, i
 void kx_epilogue_portable(kx_epilogue epilogue, int64_t n, const float *r, const float *bias,
                           const float *gate, float *y);
 void kx_scale_portable(int64_t n, const float *x, float factor, float *y);
+void kx_blend_portable(int64_t n, const float *x, float share, float factor, float *y);
 void kx_affine_portable(int64_t n, const float *x, const float *scale, const float *shift, bool silu,
                         float *y);
 void kx_layer_norm_portable(int64_t n, const float *x, float eps, const float *mul, float mul_offset,
@@ -41,3 +42,8 @@ void kx_tile_bf16_portable(int64_t rows, int64_t blocks, int64_t planes, const u
 void kx_quantise_portable(int64_t n, const float *x, uint8_t *y, int64_t y_plane, float *scale);
 void kx_narrow_portable(int64_t n, const float *x, uint16_t *y, int64_t y_plane);
 float kx_soften_portable(int64_t n, const float *s, float *max, float *sum, uint16_t *p, int64_t p_plane);
+kx_softened kx_soften_i8_portable(int64_t n, const float *s, float *max, float *sum, uint8_t *p,
+                                  int64_t p_plane);
+/* What soften_i8 gives back, and *max and *sum after the block: top = max s, of the 254 exp(s - top) the
+ * total before and after they are rounded. */
+kx_softened kx_softened_of(int64_t n, float top, float total, float rounded, float *max, float *sum);

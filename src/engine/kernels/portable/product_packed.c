@@ -115,3 +115,31 @@ float kx_soften_portable(int64_t n, const float *s, float *max, float *sum, uint
     *sum = *sum * factor + total;
     return factor;
 }
+
+kx_softened kx_softened_of(int64_t n, float top, float total, float rounded, float *max, float *sum)
+{
+    const float most = 254.0f;
+    float before = *max, m = top > before ? top : before;
+    float own = top == m ? 1.0f : expf(top - m);
+    kx_softened softened = {.factor = before == m ? 1.0f : expf(before - m), .scale = own / most};
+    /* A byte less 128 is a weight less 127 of 254, and the missing half counts for every key. */
+    softened.share = own * (0.5f + (total - rounded) / (most * (float)n));
+    *max = m;
+    *sum = *sum * softened.factor + softened.scale * total;
+    return softened;
+}
+
+kx_softened kx_soften_i8_portable(int64_t n, const float *s, float *max, float *sum, uint8_t *p,
+                                  int64_t p_plane)
+{
+    float top = -INFINITY, total = 0, rounded = 0;
+    for (int64_t i = 0; i < n; i++) top = s[i] > top ? s[i] : top;
+    for (int64_t i = 0; i < (n + KX_PLANE_BYTES - 1) / KX_PLANE_BYTES * KX_PLANE_BYTES; i++) {
+        float value = i < n ? 254.0f * expf(s[i] - top) : 0;
+        float whole = value > 0 ? rintf(value) : 0; /* a NaN has no byte, but it is in the total */
+        p[i / KX_PLANE_BYTES * p_plane + i % KX_PLANE_BYTES] = (uint8_t)(whole + 1);
+        total += value;
+        rounded += whole;
+    }
+    return kx_softened_of(n, top, total, rounded, max, sum);
+}

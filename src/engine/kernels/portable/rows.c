@@ -50,6 +50,11 @@ void kx_scale_portable(int64_t n, const float *x, float factor, float *y)
     for (int64_t i = 0; i < n; i++) y[i] = factor * x[i];
 }
 
+void kx_blend_portable(int64_t n, const float *x, float share, float factor, float *y)
+{
+    for (int64_t i = 0; i < n; i++) y[i] = factor * y[i] + share * x[i];
+}
+
 void kx_affine_portable(int64_t n, const float *x, const float *scale, const float *shift, bool silu,
                         float *y)
 {

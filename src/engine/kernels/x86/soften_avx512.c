@@ -12,10 +12,26 @@ static inline void lanes_store_bf16(uint16_t *to, lanes low, lanes high)
     _mm512_storeu_si512(to, _mm512_permutex2var_epi16(a, upper, b));
 }
 
+static inline void lanes_store_weights(uint8_t *to, const lanes v[4])
+{
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    __m512i low = _mm512_packus_epi32(_mm512_cvtps_epi32(v[0]), _mm512_cvtps_epi32(v[1]));
+    __m512i high = _mm512_packus_epi32(_mm512_cvtps_epi32(v[2]), _mm512_cvtps_epi32(v[3]));
+    __m512i all = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(low, high));
+    _mm512_storeu_si512(to, _mm512_adds_epu8(all, _mm512_set1_epi8(1)));
+}
+
+#include "engine/kernels/portable/portable.h"
 #include "engine/kernels/soften_lanes.h"
 #include "engine/kernels/x86/x86.h"
 
 float kx_soften_avx512(int64_t n, const float *s, float *max, float *sum, uint16_t *p, int64_t p_plane)
 {
     return soften_row(n, s, max, sum, p, p_plane);
+}
+
+kx_softened kx_soften_i8_avx512(int64_t n, const float *s, float *max, float *sum, uint8_t *p,
+                                int64_t p_plane)
+{
+    return soften_row_i8(n, s, max, sum, p, p_plane);
 }

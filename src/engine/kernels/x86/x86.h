@@ -26,6 +26,7 @@ void kx_dots_avx2(int64_t rows, int64_t n, const float *w, const float *x, int64
 void kx_epilogue_avx2(kx_epilogue epilogue, int64_t n, const float *r, const float *bias, const float *gate,
                       float *y);
 void kx_scale_avx2(int64_t n, const float *x, float factor, float *y);
+void kx_blend_avx2(int64_t n, const float *x, float share, float factor, float *y);
 void kx_affine_avx2(int64_t n, const float *x, const float *scale, const float *shift, bool silu, float *y);
 void kx_layer_norm_avx2(int64_t n, const float *x, float eps, const float *mul, float mul_offset,
                         const float *add, float *y);
@@ -51,6 +52,7 @@ void kx_dots_avx512(int64_t rows, int64_t n, const float *w, const float *x, int
 void kx_epilogue_avx512(kx_epilogue epilogue, int64_t n, const float *r, const float *bias, const float *gate,
                         float *y);
 void kx_scale_avx512(int64_t n, const float *x, float factor, float *y);
+void kx_blend_avx512(int64_t n, const float *x, float share, float factor, float *y);
 void kx_affine_avx512(int64_t n, const float *x, const float *scale, const float *shift, bool silu, float *y);
 void kx_layer_norm_avx512(int64_t n, const float *x, float eps, const float *mul, float mul_offset,
                           const float *add, float *y);
@@ -75,6 +77,7 @@ void kx_tile_bf16_avx2(int64_t rows, int64_t blocks, int64_t planes, const uint1
 void kx_quantise_avx2(int64_t n, const float *x, uint8_t *y, int64_t y_plane, float *scale);
 void kx_narrow_avx2(int64_t n, const float *x, uint16_t *y, int64_t y_plane);
 float kx_soften_avx2(int64_t n, const float *s, float *max, float *sum, uint16_t *p, int64_t p_plane);
+kx_softened kx_soften_i8_avx2(int64_t n, const float *s, float *max, float *sum, uint8_t *p, int64_t p_plane);
 
 void kx_tile_i8_avx512(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
                        const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
@@ -84,6 +87,8 @@ void kx_tile_bf16_avx512(int64_t rows, int64_t blocks, int64_t planes, const uin
 void kx_quantise_avx512(int64_t n, const float *x, uint8_t *y, int64_t y_plane, float *scale);
 void kx_narrow_avx512(int64_t n, const float *x, uint16_t *y, int64_t y_plane);
 float kx_soften_avx512(int64_t n, const float *s, float *max, float *sum, uint16_t *p, int64_t p_plane);
+kx_softened kx_soften_i8_avx512(int64_t n, const float *s, float *max, float *sum, uint8_t *p,
+                                int64_t p_plane);
 
 void kx_tile_i8_avxvnni(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
                         const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
