@@ -27,7 +27,8 @@ enum {
     WITH_DATA = KX_CLI_SERVE | WITH_KEY,
 };
 
-static const char cpu_names[] = "auto|portable|avx2|avxvnni|avx512|avx512vnni|avx512bf16|neon|dotprod|i8mm";
+static const char cpu_names[] =
+    "auto|portable|avx2|avxvnni|avx512|avx512vnni|avx512bf16|amx|neon|dotprod|i8mm";
 static const char precision_help[] = "Type of the arithmetic: f32 is exact, bf16 nearly, int8 fastest. auto "
                                      "takes f32, or what a packed model was packed "
                                      "for.";
@@ -194,7 +195,8 @@ const kx_cli_option kx_cli_options[] = {
      .completion = KX_CLI_COMPLETE_FOLDER, .fallback = "random weights of true width, few blocks",
      .help = "Time the parts of this model folder, its autoencoder too, and how long it takes to open."},
     {in_model, KX_CLI_BENCH, "precision", 0, "NAME", "auto|f32|bf16|int8", .read = kx_cli_read_choice,
-     .field = FIELD(precision), .fallback = "auto, each in turn", .help = "Only the rows of this type of arithmetic."},
+     .field = FIELD(precision), .fallback = "auto, each in turn",
+     .help = "Only the rows of this type of arithmetic."},
     {in_model, KX_CLI_BENCH, "compare", 0, "FILE", .read = kx_cli_read_path, .field = FIELD(compare),
      .completion = KX_CLI_COMPLETE_FILE,
      .help = "Set the times of an earlier run beside the new ones: FILE is what --json printed then. A ratio "

@@ -1,4 +1,5 @@
 /* kx_op_attention against softmax(Q K^T) V in double, in every precision. */
+#include "amx_emulated.h"
 #include "fixture.h"
 
 #include <math.h>
@@ -155,6 +156,7 @@ static void attention_of_any_shape_is_the_formula(void **state)
 {
     (void)state;
     test_every_set(every_shape);
+    every_shape(test_amx_emulated());
 }
 
 /* The running maximum must keep exp in range, and must move upwards and stay through the blocks. */
@@ -226,6 +228,7 @@ static void attention_gives_the_same_bytes_for_any_threads_and_in_place(void **s
 {
     (void)state;
     test_every_set(equal_bytes);
+    equal_bytes(test_amx_emulated());
 }
 
 /* A NaN of a query stays in its row and head; one of a key reaches every row, one of a value its column. */
@@ -382,6 +385,7 @@ static void an_operand_is_the_quantised_result(void **state)
 {
     (void)state;
     test_every_set(every_operand);
+    every_operand(test_amx_emulated());
 }
 
 int main(void)

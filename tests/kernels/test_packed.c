@@ -1,6 +1,9 @@
 /* Packed products: tiles, quantisation and packing of every set against plain C (int8: the same bits), and
- * the ops against sums in double. */
+ * the ops against sums in double. The tiles of AMX are among them on every machine, emulated. */
+#include "amx_emulated.h"
 #include "fixture.h"
+
+#include "engine/kernels/driver.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -101,6 +104,7 @@ static void one_tile_bf16(const kx_kernels *set, test_random *random, kx_tile_li
 static void every_tile(const kx_kernels *set)
 {
     test_random random = {1};
+    kx_driver_enter_tiles(set);
     for (int64_t planes = 1; planes <= KX_GROUP_PLANES; planes++) {
         kx_tile_limit i8 = set->tile_i8_limit, bf16 = set->tile_bf16_limit, size;
         for (size.rows = 1; size.rows <= i8.rows; size.rows++)
@@ -110,12 +114,14 @@ static void every_tile(const kx_kernels *set)
             for (size.blocks = 1; size.blocks <= bf16.blocks; size.blocks++)
                 one_tile_bf16(set, &random, size, planes, (size.rows + planes) % 2 == 0);
     }
+    kx_driver_leave_tiles(set);
 }
 
 static void int8_tiles_are_the_same_bits_as_plain_c(void **state)
 {
     (void)state;
     test_every_set(every_tile);
+    every_tile(test_amx_emulated());
 }
 
 /* The largest products that a byte pair can make would saturate a 16-bit sum. */
@@ -126,6 +132,7 @@ static void every_extreme(const kx_kernels *set)
     const float ones[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     int32_t sums[16];
     float c[16];
+    kx_driver_enter_tiles(set);
     for (int right = -128; right <= 127; right += 255) {
         memset(b, right, sizeof b);
         for (int n = 0; n < 16; n++) sums[n] = offset_sum(b, n, KX_GROUP_PLANES);
@@ -135,12 +142,14 @@ static void every_extreme(const kx_kernels *set)
             for (int n = 0; n < 16; n++) assert_true(c[n] == (float)(512 * left * b[n]));
         }
     }
+    kx_driver_leave_tiles(set);
 }
 
 static void the_largest_sums_do_not_saturate(void **state)
 {
     (void)state;
     test_every_set(every_extreme);
+    every_extreme(test_amx_emulated());
 }
 
 static void check_group(const kx_kernels *set, const float *x, int64_t n)
@@ -361,6 +370,39 @@ static void packed_products_are_close_and_equal_for_all_threads(void **state)
 {
     (void)state;
     test_every_set(every_product);
+    every_product(test_amx_emulated());
+}
+
+/* Chunks and tiles of another shape change nothing: with plain C's other kernels, the bytes are plain C's. */
+static void an_int8_product_on_amx_is_that_of_plain_c(void **state)
+{
+    (void)state;
+    enum { T = 215, K = 1100, N = 1100, SPLIT = 570 };
+    const kx_kernels *sets[] = {portable(), test_amx_emulated()};
+    test_random random = {5};
+    float *bias = random_floats(&random, N), *gate = random_floats(&random, N);
+    kx_dtype file = KX_F32;
+    kx_weight weight = test_weight(&random, 2, (int64_t[]){N, K}, &file, 1, false);
+    kx_tensor x = test_tensor(&random, T, K, 3), before = test_tensor(&random, T, N, 5), y[2];
+    for (int i = 0; i < 2; i++) {
+        kx_packed packed = room_for(KX_I8, N, K, SPLIT);
+        y[i] = test_tensor_copy(&before);
+        product p = {.packed = packed, .epilogue = KX_EPILOGUE_GATED_ADD, .gate = gate, .x = x, .y = y[i]};
+        p.linear = (kx_linear){.weight = weight, .bias = bias, .packed = &p.packed, .split = SPLIT};
+        test_run_op(sets[i], 2, call_product, &p);
+        free_packed(&packed);
+    }
+    for (int64_t t = 0; t < T; t++)
+        assert_memory_equal(kx_tensor_f32(&y[1]) + t * y[1].stride, kx_tensor_f32(&y[0]) + t * y[0].stride,
+                            N * sizeof(float));
+    assert_memory_not_equal(kx_tensor_f32(&y[0]), kx_tensor_f32(&before), N * sizeof(float));
+    test_tensor_free(&x);
+    test_tensor_free(&before);
+    test_tensor_free(&y[0]);
+    test_tensor_free(&y[1]);
+    test_weight_free(&weight);
+    test_guarded_free(bias);
+    test_guarded_free(gate);
 }
 
 static void call_norm(kx_ops *ops, void *arguments)
@@ -414,6 +456,7 @@ int main(void)
         cmocka_unit_test(the_largest_sums_do_not_saturate),
         cmocka_unit_test(groups_are_quantised_as_by_plain_c),
         cmocka_unit_test(packed_products_are_close_and_equal_for_all_threads),
+        cmocka_unit_test(an_int8_product_on_amx_is_that_of_plain_c),
         cmocka_unit_test(a_norm_writes_operands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,6 +62,17 @@ static inline int64_t kx_even_part(int64_t total, int64_t most, int64_t step)
     return kx_round_up(kx_ceil_div(total, kx_ceil_div(total, most)), step);
 }
 
+/* Around a thread's calls of packed tiles, once for a chunk. */
+static inline void kx_driver_enter_tiles(const kx_kernels *kernels)
+{
+    if (kernels->enter_tiles != NULL) kernels->enter_tiles();
+}
+
+static inline void kx_driver_leave_tiles(const kx_kernels *kernels)
+{
+    if (kernels->leave_tiles != NULL) kernels->leave_tiles();
+}
+
 static inline int64_t kx_driver_piece(int64_t bytes)
 {
     return kx_round_up(bytes, KX_SCRATCH_ALIGN);

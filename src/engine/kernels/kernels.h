@@ -10,8 +10,8 @@
  * deterministic: an element of the result depends on its own operands only, never on its place in a block; so
  * the drivers (ops_*.c) are free to cut the work as the number of threads suggests.
  *
- * Sets of one family share their f32 entries, so f32 results are the same bytes on avx512, avx512vnni and
- * avx512bf16; int8 sums are the same on every set.
+ * Sets of one family share their f32 entries, so f32 results are the same bytes on avx512, avx512vnni,
+ * avx512bf16 and amx; int8 sums are the same on every set.
  */
 #pragma once
 
@@ -68,6 +68,10 @@ typedef struct kx_kernels {
      * KX_GROUP_PLANES) of some rows of activations, planes a_plane bytes apart, against some blocks of 16
      * columns of y, b_block bytes apart -> c (rows, 16 blocks): c = r, or c += r. */
     kx_tile_limit tile_i8_limit, tile_bf16_limit;
+    /* NULL, or what a thread calls before its first packed tile and after its last one (AMX keeps its tiles
+     * by thread). Other kernels may be called in between, another thread's tiles not. */
+    void (*enter_tiles)(void);
+    void (*leave_tiles)(void);
     /* r = a_scale[row] * b_scale[column] * (float)(sum of (a - 128) b); the sum is exact. No byte of a is 0.
      * b_sum[column] is -128 times the sum of the column's b, for sets that multiply a as it is. */
     void (*tile_i8)(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,

@@ -13,7 +13,7 @@
  * product with the values, added to the chunk's sums.
  *
  *     one head, in L2: queries, rows x planes x 64 | keys and values of a block | sums, rows x width x 4
- *     a stripe, in L1: scores, STRIPE x KEYS x 4 | exponentials, STRIPE x KEYS x 1 or 2
+ *     a stripe, in L1: scores, stripe x KEYS x 4 | exponentials, stripe x KEYS x 1 or 2
  *
  * Of int8 keys the mean over all keys is taken away first. That adds the same to all scores of a query, which
  * the softmax does not see, and what is left needs a smaller scale (Zhang et al. 2024, SageAttention).
@@ -33,7 +33,7 @@
 
 enum {
     KEYS = 256,  /* of a block */
-    STRIPE = 24, /* rows: every set's tiles divide it */
+    STRIPE = 24, /* rows, or a tile of the set where that has more */
     ROWS_MOST = 192,
     ROWS_LEAST = 48,
     CHUNKS_PER_THREAD = 24, /* of a pass, where there are as many */
@@ -57,6 +57,7 @@ typedef struct attention_work {
     int64_t plane_keys;        /* keys of a plane of values */
     int64_t unit;              /* heads of a chunk */
     int64_t heads, first_head; /* of a pass */
+    int64_t stripe;            /* a multiple of the set's tiles */
     int64_t rows, row_chunks;
     uint8_t *keys, *values; /* of the heads of a pass */
     int64_t key_bytes, value_bytes, padded_keys;
@@ -269,24 +270,25 @@ static void pack_chunk(void *arguments, size_t chunk, size_t worker)
 typedef struct attention_block {
     int64_t head, first, rows; /* head: in the pass */
     uint8_t *q, *weights;      /* planes; weights: exponentials of a stripe */
-    int64_t q_plane;
+    int64_t q_plane, weights_plane;
     float *q_scales, *row, *scores, *weight_scales, *sums, *maximum, *total, *result;
 } attention_block;
 
-enum { WEIGHTS_PLANE = (STRIPE + 1) * KX_PLANE_BYTES, SCORES_STRIDE = KEYS + KX_PACKED_COLUMNS };
+enum { SCORES_STRIDE = KEYS + KX_PACKED_COLUMNS };
 
 /* Cuts `scratch` into the parts of a chunk, and returns how long they are together. */
 static int64_t lay_out(const attention_work *work, uint8_t *scratch, attention_block *block)
 {
     int64_t at = 0, rows = work->rows, floats = sizeof(float);
     block->q_plane = (rows | 1) * KX_PLANE_BYTES;
+    block->weights_plane = (work->stripe | 1) * KX_PLANE_BYTES;
     int64_t sizes[] = {
         work->planes * block->q_plane,
-        KEYS / work->plane_keys * WEIGHTS_PLANE,
+        KEYS / work->plane_keys * block->weights_plane,
         rows * floats,
         work->width * floats,
-        STRIPE * SCORES_STRIDE * floats,
-        STRIPE * floats,
+        work->stripe * SCORES_STRIDE * floats,
+        work->stripe * floats,
         rows * work->width * floats,
         rows * floats,
         rows * floats,
@@ -398,12 +400,12 @@ static void add_values_bf16(const attention_work *work, const attention_block *b
     for (int64_t r = 0; r < rows; r++) {
         float factor = kernels->soften(
             count, block->scores + r * SCORES_STRIDE, &block->maximum[row + r], &block->total[row + r],
-            (uint16_t *)(void *)(block->weights + r * KX_PLANE_BYTES), WEIGHTS_PLANE);
+            (uint16_t *)(void *)(block->weights + r * KX_PLANE_BYTES), block->weights_plane);
         if (first > 0 && factor != 1.0f) kernels->scale(width, sums + r * width, factor, sums + r * width);
     }
     multiply_bf16(kernels, rows, width / KX_PACKED_COLUMNS, kx_ceil_div(count, work->plane_keys),
-                  block->weights, WEIGHTS_PLANE, values_at(work, block->head, first / KEYS), first > 0, sums,
-                  width);
+                  block->weights, block->weights_plane, values_at(work, block->head, first / KEYS), first > 0,
+                  sums, width);
 }
 
 /* The same in int8. */
@@ -415,9 +417,9 @@ static void add_values_i8(const attention_work *work, const attention_block *blo
     float *sums = block->sums + row * width;
     const float *totals = work->value_totals + entry;
     for (int64_t r = 0; r < rows; r++) {
-        kx_softened softened =
-            kernels->soften_i8(count, block->scores + r * SCORES_STRIDE, &block->maximum[row + r],
-                               &block->total[row + r], block->weights + r * KX_PLANE_BYTES, WEIGHTS_PLANE);
+        kx_softened softened = kernels->soften_i8(count, block->scores + r * SCORES_STRIDE,
+                                                  &block->maximum[row + r], &block->total[row + r],
+                                                  block->weights + r * KX_PLANE_BYTES, block->weights_plane);
         block->weight_scales[r] = softened.scale;
         if (first > 0)
             kernels->blend(width, totals, softened.share, softened.factor, sums + r * width);
@@ -427,15 +429,15 @@ static void add_values_i8(const attention_work *work, const attention_block *blo
     columns_i8 values = {values_at(work, block->head, first / KEYS), work->value_scales + entry,
                          work->value_sums + entry};
     multiply_i8(kernels, rows, width / KX_PACKED_COLUMNS, kx_ceil_div(count, work->plane_keys),
-                block->weights, WEIGHTS_PLANE, block->weight_scales, values, true, sums, width);
+                block->weights, block->weights_plane, block->weight_scales, values, true, sums, width);
 }
 
 /* All rows of the chunk with one block of keys. */
 static void add_keys(const attention_work *work, const attention_block *block, int64_t first)
 {
     int64_t count = kx_min(KEYS, work->k->rows - first);
-    for (int64_t row = 0; row < block->rows; row += STRIPE) {
-        int64_t rows = kx_min(STRIPE, block->rows - row);
+    for (int64_t row = 0; row < block->rows; row += work->stripe) {
+        int64_t rows = kx_min(work->stripe, block->rows - row);
         score(work, block, row, rows, first, count);
         if (work->dtype == KX_I8)
             add_values_i8(work, block, row, rows, first, count);
@@ -458,6 +460,16 @@ static void finish_head(const attention_work *work, const attention_block *block
     }
 }
 
+/* False: the op was cancelled. */
+static bool attend(const attention_work *work, attention_block *block, kx_guard *guard, size_t worker)
+{
+    for (int64_t first = 0; first < work->k->rows; first += KEYS) {
+        if (kx_guard_stopped(guard, worker)) return false;
+        add_keys(work, block, first);
+    }
+    return true;
+}
+
 static void attention_chunk(void *arguments, size_t chunk, size_t worker)
 {
     attention_work *work = arguments;
@@ -470,10 +482,10 @@ static void attention_chunk(void *arguments, size_t chunk, size_t worker)
     for (int64_t h = 0; h < heads; h++) {
         block.head = head + h;
         convert_queries(work, &block);
-        for (int64_t first = 0; first < work->k->rows; first += KEYS) {
-            if (kx_guard_stopped(&work->guard, worker)) return;
-            add_keys(work, &block, first);
-        }
+        kx_driver_enter_tiles(work->kernels);
+        bool done = attend(work, &block, &work->guard, worker);
+        kx_driver_leave_tiles(work->kernels);
+        if (!done) return;
         finish_head(work, &block, h);
     }
     if (!kx_tensor_is_operand(work->out)) return;
@@ -500,7 +512,7 @@ static void choose_chunks(attention_work *work, int64_t threads)
     int64_t wanted = threads > 1 ? CHUNKS_PER_THREAD * threads : 1, most = ROWS_MOST;
     int64_t units = kx_ceil_div(work->attention->heads, work->unit);
     while (most / 2 >= ROWS_LEAST && units * kx_ceil_div(work->q->rows, most) < wanted) most /= 2;
-    work->rows = kx_even_part(work->q->rows, most, STRIPE);
+    work->rows = kx_even_part(work->q->rows, most, work->stripe);
     work->row_chunks = kx_ceil_div(work->q->rows, work->rows);
     work->heads = kx_min(units, kx_ceil_div(wanted, work->row_chunks)) * work->unit;
 }
@@ -555,6 +567,8 @@ void kx_driver_packed_attention(kx_ops *ops, const kx_attention *attention, cons
                            .unit = heads_together(attention, out)};
     work.planes = kx_planes_of(work.dtype, attention->head_dim);
     work.plane_keys = kx_plane_values(work.dtype);
+    work.stripe =
+        kx_max(STRIPE, kx_max(ops->kernels->tile_i8_limit.rows, ops->kernels->tile_bf16_limit.rows));
     choose_chunks(&work, (int64_t)kx_pool_threads(ops->pool));
     kx_scratch_mark mark = kx_ops_mark(ops);
     take_memory(ops, &work);

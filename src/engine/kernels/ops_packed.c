@@ -101,6 +101,16 @@ static void finish_chunk(const packed_work *work, const packed_chunk *chunk)
     }
 }
 
+/* False: the op was cancelled. */
+static bool add_groups(const packed_work *work, kx_guard *guard, const packed_chunk *chunk, size_t worker)
+{
+    for (int64_t group = 0; group < work->groups; group++) {
+        if (kx_guard_stopped(guard, worker)) return false;
+        add_group(work, chunk, group);
+    }
+    return true;
+}
+
 static void run_chunk(void *arguments, size_t index, size_t worker)
 {
     packed_work *work = arguments;
@@ -109,11 +119,10 @@ static void run_chunk(void *arguments, size_t index, size_t worker)
                           .sums = (float *)(void *)(work->scratch + (int64_t)worker * work->piece)};
     chunk.rows = kx_min(work->rows, work->x->rows - chunk.first);
     chunk.cols = kx_min(work->cols, work->y->cols - chunk.col);
-    for (int64_t group = 0; group < work->groups; group++) {
-        if (kx_guard_stopped(&work->guard, worker)) return;
-        add_group(work, &chunk, group);
-    }
-    finish_chunk(work, &chunk);
+    kx_driver_enter_tiles(work->kernels);
+    bool done = add_groups(work, &work->guard, &chunk, worker);
+    kx_driver_leave_tiles(work->kernels);
+    if (done) finish_chunk(work, &chunk);
 }
 
 static bool fits(const kx_tensor *x, const kx_linear *linear, const kx_tensor *y)

@@ -1,5 +1,6 @@
 /* Peak loops of x86. Compiled plainly: each function names the instructions that it may use. */
 #include "engine/kernels/bench.h"
+#include "engine/kernels/x86/x86.h"
 
 #include <immintrin.h>
 
@@ -115,12 +116,47 @@ __attribute__((target("avx512f,avx512vnni"))) static double run_int8_vnni(int64_
     return (double)_mm_cvtsi128_si32(_mm512_castsi512_si128(sums[0]));
 }
 
+/* Six tiles of sums and two operands. */
+#define AMX_TARGET __attribute__((target("avx512f,amx-tile,amx-int8,amx-bf16")))
+#define RUN_AMX(name, dot)                                                                                   \
+    AMX_TARGET static double name(int64_t iterations)                                                        \
+    {                                                                                                        \
+        static const uint8_t part[1024] = {1};                                                               \
+        int32_t sums[256];                                                                                   \
+        kx_enter_tiles_amx();                                                                                \
+        _tile_zero(0);                                                                                       \
+        _tile_zero(1);                                                                                       \
+        _tile_zero(2);                                                                                       \
+        _tile_zero(3);                                                                                       \
+        _tile_zero(4);                                                                                       \
+        _tile_zero(5);                                                                                       \
+        _tile_loadd(6, part, 64);                                                                            \
+        _tile_loadd(7, part, 64);                                                                            \
+        for (int64_t i = 0; i < iterations; i++) {                                                           \
+            dot(0, 6, 7);                                                                                    \
+            dot(1, 6, 7);                                                                                    \
+            dot(2, 6, 7);                                                                                    \
+            dot(3, 6, 7);                                                                                    \
+            dot(4, 6, 7);                                                                                    \
+            dot(5, 6, 7);                                                                                    \
+        }                                                                                                    \
+        _tile_stored(0, sums, 64);                                                                           \
+        kx_leave_tiles_amx();                                                                                \
+        return (double)sums[0];                                                                              \
+    }
+enum { AMX_SUMS = 6 };
+
+RUN_AMX(run_int8_amx, _tile_dpbusd)
+RUN_AMX(run_bf16_amx, _tile_dpbf16ps)
+
 const kx_peak_loop kx_peak_loops[] = {
     {KX_BENCH_F32, "portable", "mulps and addps, 128 bits", always, run_f32_sse2, SUMS * 2 * 4},
     {KX_BENCH_F32, "avx2", "vfmadd, 256 bits", has_avx2, run_f32_avx2, SUMS * 2 * 8},
     {KX_BENCH_F32, "avx512", "vfmadd, 512 bits", has_avx512, run_f32_avx512, SUMS * 2 * 16},
     {KX_BENCH_BF16, "avx512", "vdpbf16ps, 512 bits", has_bf16, run_bf16_avx512, SUMS * 2 * 32},
+    {KX_BENCH_BF16, "amx", "tdpbf16ps, 16 x 16 x 32", kx_x86_has_amx, run_bf16_amx, AMX_SUMS * 2 * 256 * 32},
     {KX_BENCH_INT8, "avx2", "vpmaddubsw, 256 bits", has_avx2, run_int8_avx2, SUMS * 2 * 32},
     {KX_BENCH_INT8, "avx512", "vpdpbusd, 512 bits", has_vnni, run_int8_vnni, SUMS * 2 * 64},
+    {KX_BENCH_INT8, "amx", "tdpbusd, 16 x 16 x 64", kx_x86_has_amx, run_int8_amx, AMX_SUMS * 2 * 256 * 64},
 };
 const size_t kx_peak_loop_count = sizeof kx_peak_loops / sizeof kx_peak_loops[0];

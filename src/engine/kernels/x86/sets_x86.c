@@ -3,6 +3,8 @@
 #include "engine/kernels/x86/x86.h"
 
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* What the sets of a family share. */
 #define F32_ENTRIES(suffix)                                                                                  \
@@ -49,6 +51,15 @@ const kx_kernels kx_kernels_avx512bf16 = {.name = "avx512bf16",
                                           .tile_i8 = kx_tile_i8_avx512vnni,
                                           .tile_bf16 = kx_tile_bf16_avx512bf16};
 
+const kx_kernels kx_kernels_amx = {.name = "amx",
+                                   AVX512_ENTRIES,
+                                   .tile_i8_limit = {32, 2},
+                                   .tile_bf16_limit = {32, 2},
+                                   .enter_tiles = kx_enter_tiles_amx,
+                                   .leave_tiles = kx_leave_tiles_amx,
+                                   .tile_i8 = kx_tile_i8_amx,
+                                   .tile_bf16 = kx_tile_bf16_amx};
+
 static bool always(void)
 {
     return true;
@@ -88,6 +99,30 @@ static bool has_avx512bf16(void)
     return has_avx512vnni() && __builtin_cpu_supports("avx512bf16");
 }
 
+/* Does the system save tiles at all (bits of XCR0), and may this process use them? Linux since 5.16 gives
+ * them to those who ask: the state of a thread grows by 8 KB. Asking again does no harm. */
+static bool may_use_tiles(void)
+{
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    enum { TILE_CONFIG = 1 << 17, TILE_DATA = 1 << 18 };
+    if ((low & TILE_CONFIG) == 0 || (low & TILE_DATA) == 0) return false;
+#ifdef SYS_arch_prctl
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA_BIT = 18 };
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA_BIT) == 0;
+#else
+    return false;
+#endif
+}
+
+bool kx_x86_has_amx(void)
+{
+    enum { BF16 = 1 << 22, TILE = 1 << 24, INT8 = 1 << 25, ALL = BF16 | TILE | INT8 };
+    unsigned a, b, c, d;
+    return has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & ALL) == ALL &&
+           may_use_tiles();
+}
+
 static bool is_amd(void)
 {
     return __builtin_cpu_is("amd");
@@ -97,5 +132,6 @@ const kx_kernel_set kx_kernel_sets[] = {
     {&kx_kernels_portable, always, always},           {&kx_kernels_avx2, has_avx2, always},
     {&kx_kernels_avxvnni, has_avxvnni, always},       {&kx_kernels_avx512, has_avx512, always},
     {&kx_kernels_avx512vnni, has_avx512vnni, always}, {&kx_kernels_avx512bf16, has_avx512bf16, is_amd},
+    {&kx_kernels_amx, kx_x86_has_amx, always},
 };
 const size_t kx_kernel_set_count = sizeof kx_kernel_sets / sizeof kx_kernel_sets[0];

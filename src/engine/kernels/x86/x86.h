@@ -16,6 +16,10 @@ extern const kx_kernels kx_kernels_avx512vnni;
 /* The same with AVX512_BF16: bf16 products. Its dot product is twice as fast as f32 on AMD Zen 4 and later,
  * and slower than f32 on Intel's; so it is chosen by itself on AMD's alone. */
 extern const kx_kernels kx_kernels_avx512bf16;
+/* AVX-512 with AMX-TILE, AMX-INT8 and AMX-BF16: both products. */
+extern const kx_kernels kx_kernels_amx;
+/* Also asks the system for the tiles, which a process must before it uses them. */
+bool kx_x86_has_amx(void);
 
 void kx_tile_avx2(int64_t rows, int64_t width, int64_t depth, const float *a, int64_t a_stride,
                   const float *b, bool add, float *c, int64_t c_stride);
@@ -100,3 +104,11 @@ void kx_tile_i8_avx512vnni(int64_t rows, int64_t blocks, int64_t planes, const u
 
 void kx_tile_bf16_avx512bf16(int64_t rows, int64_t blocks, int64_t planes, const uint16_t *a, int64_t a_plane,
                              const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
+
+void kx_enter_tiles_amx(void);
+void kx_leave_tiles_amx(void);
+void kx_tile_i8_amx(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
+                    const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
+                    const int32_t *b_sum, bool add, float *c, int64_t c_stride);
+void kx_tile_bf16_amx(int64_t rows, int64_t blocks, int64_t planes, const uint16_t *a, int64_t a_plane,
+                      const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
