@@ -321,8 +321,7 @@ static void one_product(const kx_kernels *set, test_random *random, kx_dtype dty
                            .packed = &p.packed,
                            .split = s.split};
     p.x = test_tensor(random, s.T, s.K, 3);
-    p.y = test_tensor(random, s.T, s.N, 5);
-    kx_tensor before = test_tensor_copy(&p.y), first = {0};
+    kx_tensor before = test_tensor(random, s.T, s.N, 5), first = {0};
     float *results[3] = {NULL};
     kx_packed packs[3];
     for (size_t threads = 1; threads <= 3; threads++) {
