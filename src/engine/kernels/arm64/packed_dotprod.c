@@ -3,6 +3,7 @@
  * four.
  */
 #include "engine/kernels/arm64/arm64.h"
+#include "engine/kernels/each_rows.h"
 #include "engine/kernels/unroll.h"
 
 #include <arm_neon.h>
@@ -59,13 +60,7 @@ void kx_tile_i8_dotprod(int64_t rows, int64_t blocks, int64_t planes, const uint
     (void)blocks;
     (void)b_block;
     (void)b_sum; /* the operand is taken as signed */
-#define TILE(R)                                                                                              \
-    case R:                                                                                                  \
-        half_i8(R, planes, a, a_plane, b, a_scale, b_scale, add, c, c_stride);                               \
-        break;
-    for (int half = 0; half < 2; half++, b += KX_PLANE_BYTES / 2, b_scale += HALF, c += HALF) {
-        switch (rows) {
-            TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(ROWS)
-        }
-    }
+#define TILE(R) half_i8(R, planes, a, a_plane, b, a_scale, b_scale, add, c, c_stride)
+    for (int half = 0; half < 2; half++, b += KX_PLANE_BYTES / 2, b_scale += HALF, c += HALF)
+        KX_EACH_ROWS_8(rows, TILE)
 }

@@ -5,6 +5,7 @@
  * paired with itself.
  */
 #include "engine/kernels/arm64/arm64.h"
+#include "engine/kernels/each_rows.h"
 #include "engine/kernels/unroll.h"
 
 #include <arm_neon.h>
@@ -99,8 +100,6 @@ static inline __attribute__((always_inline)) void half_bf16(int rows, int64_t pl
     }
 }
 
-#define EACH_ROWS(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
-
 void kx_tile_i8_i8mm(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
                      const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
                      const int32_t *b_sum, bool add, float *c, int64_t c_stride)
@@ -108,14 +107,9 @@ void kx_tile_i8_i8mm(int64_t rows, int64_t blocks, int64_t planes, const uint8_t
     (void)blocks;
     (void)b_block;
     const uint8_t *right = (const uint8_t *)b;
-#define TILE_I8(R)                                                                                           \
-    case R:                                                                                                  \
-        half_i8(R, planes, a, a_plane, right, a_scale, b_scale, b_sum, add, c, c_stride);                    \
-        break;
+#define TILE_I8(R) half_i8(R, planes, a, a_plane, right, a_scale, b_scale, b_sum, add, c, c_stride)
     for (int half = 0; half < 2; half++) {
-        switch (rows) {
-            EACH_ROWS(TILE_I8)
-        }
+        KX_EACH_ROWS_8(rows, TILE_I8)
         right += KX_PLANE_BYTES / 2, b_scale += HALF, b_sum += HALF, c += HALF;
     }
 }
@@ -126,14 +120,9 @@ void kx_tile_bf16_i8mm(int64_t rows, int64_t blocks, int64_t planes, const uint1
     (void)blocks;
     (void)b_block;
     const uint8_t *left = (const uint8_t *)a, *right = (const uint8_t *)b;
-#define TILE_BF16(R)                                                                                         \
-    case R:                                                                                                  \
-        half_bf16(R, planes, left, a_plane, right, add, c, c_stride);                                        \
-        break;
+#define TILE_BF16(R) half_bf16(R, planes, left, a_plane, right, add, c, c_stride)
     for (int half = 0; half < 2; half++) {
-        switch (rows) {
-            EACH_ROWS(TILE_BF16)
-        }
+        KX_EACH_ROWS_8(rows, TILE_BF16)
         right += KX_PLANE_BYTES / 2, c += HALF;
     }
 }

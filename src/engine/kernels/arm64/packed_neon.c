@@ -3,6 +3,7 @@
  * registers. Half a block of columns at a time. */
 #include "engine/kernels/arm64/arm64.h"
 #include "engine/kernels/arm64/lanes_neon.h"
+#include "engine/kernels/each_rows.h"
 #include "engine/kernels/unroll.h"
 
 #include <math.h>
@@ -69,17 +70,9 @@ void kx_tile_i8_neon(int64_t rows, int64_t blocks, int64_t planes, const uint8_t
     (void)b_block;
     (void)b_sum; /* the operand is taken as signed */
     for (int half = 0; half < 2; half++, b += KX_PLANE_BYTES / 2, b_scale += HALF, c += HALF) {
-        switch (rows) {
-        case 1:
-            half_i8(1, planes, a, a_plane, b, a_scale, b_scale, add, c, c_stride);
-            break;
-        case 2:
-            half_i8(2, planes, a, a_plane, b, a_scale, b_scale, add, c, c_stride);
-            break;
-        default:
-            half_i8(I8_ROWS, planes, a, a_plane, b, a_scale, b_scale, add, c, c_stride);
-            break;
-        }
+#define TILE(R) half_i8(R, planes, a, a_plane, b, a_scale, b_scale, add, c, c_stride)
+        KX_EACH_ROWS_3(rows, TILE)
+#undef TILE
     }
 }
 
@@ -140,26 +133,9 @@ void kx_tile_bf16_neon(int64_t rows, int64_t blocks, int64_t planes, const uint1
     (void)b_block;
     const uint8_t *left = (const uint8_t *)a, *right = (const uint8_t *)b;
     for (int half = 0; half < 2; half++, right += KX_PLANE_BYTES / 2, c += HALF) {
-        switch (rows) {
-        case 1:
-            half_bf16(1, planes, left, a_plane, right, add, c, c_stride);
-            break;
-        case 2:
-            half_bf16(2, planes, left, a_plane, right, add, c, c_stride);
-            break;
-        case 3:
-            half_bf16(3, planes, left, a_plane, right, add, c, c_stride);
-            break;
-        case 4:
-            half_bf16(4, planes, left, a_plane, right, add, c, c_stride);
-            break;
-        case 5:
-            half_bf16(5, planes, left, a_plane, right, add, c, c_stride);
-            break;
-        default:
-            half_bf16(BF16_ROWS, planes, left, a_plane, right, add, c, c_stride);
-            break;
-        }
+#define TILE(R) half_bf16(R, planes, left, a_plane, right, add, c, c_stride)
+        KX_EACH_ROWS_6(rows, TILE)
+#undef TILE
     }
 }
 

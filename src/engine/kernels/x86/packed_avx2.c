@@ -92,26 +92,9 @@ void kx_tile_bf16_avx2(int64_t rows, int64_t blocks, int64_t planes, const uint1
     (void)b_block;
     const uint8_t *left = (const uint8_t *)a, *right = (const uint8_t *)b;
     for (int half = 0; half < 2; half++, right += 32, c += HALF) {
-        switch (rows) {
-        case 1:
-            half_bf16(1, planes, left, a_plane, right, add, c, c_stride);
-            break;
-        case 2:
-            half_bf16(2, planes, left, a_plane, right, add, c, c_stride);
-            break;
-        case 3:
-            half_bf16(3, planes, left, a_plane, right, add, c, c_stride);
-            break;
-        case 4:
-            half_bf16(4, planes, left, a_plane, right, add, c, c_stride);
-            break;
-        case 5:
-            half_bf16(5, planes, left, a_plane, right, add, c, c_stride);
-            break;
-        default:
-            half_bf16(ROWS, planes, left, a_plane, right, add, c, c_stride);
-            break;
-        }
+#define TILE(R) half_bf16(R, planes, left, a_plane, right, add, c, c_stride)
+        KX_EACH_ROWS_6(rows, TILE)
+#undef TILE
     }
 }
 

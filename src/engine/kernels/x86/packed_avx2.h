@@ -8,6 +8,7 @@
  *     step_add(s, l, r)   one step of four values of K
  *     step_sums(s)        the eight sums
  */
+#include "engine/kernels/each_rows.h"
 #include "engine/kernels/unroll.h"
 #include "engine/kernels/x86/x86.h"
 
@@ -50,25 +51,8 @@ static inline __attribute__((always_inline)) void tile_i8(int64_t rows, int64_t 
                                                           int64_t c_stride)
 {
     for (int half = 0; half < 2; half++, b += 32, b_scale += HALF, b_sum += HALF, c += HALF) {
-        switch (rows) {
-        case 1:
-            half_tile(1, planes, a, a_plane, b, a_scale, b_scale, b_sum, add, c, c_stride);
-            break;
-        case 2:
-            half_tile(2, planes, a, a_plane, b, a_scale, b_scale, b_sum, add, c, c_stride);
-            break;
-        case 3:
-            half_tile(3, planes, a, a_plane, b, a_scale, b_scale, b_sum, add, c, c_stride);
-            break;
-        case 4:
-            half_tile(4, planes, a, a_plane, b, a_scale, b_scale, b_sum, add, c, c_stride);
-            break;
-        case 5:
-            half_tile(5, planes, a, a_plane, b, a_scale, b_scale, b_sum, add, c, c_stride);
-            break;
-        default:
-            half_tile(ROWS, planes, a, a_plane, b, a_scale, b_scale, b_sum, add, c, c_stride);
-            break;
-        }
+#define TILE(R) half_tile(R, planes, a, a_plane, b, a_scale, b_scale, b_sum, add, c, c_stride)
+        KX_EACH_ROWS_6(rows, TILE)
+#undef TILE
     }
 }

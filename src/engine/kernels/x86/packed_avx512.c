@@ -3,6 +3,7 @@
  * int8: bytes are widened to 16 bits, and vpmaddwd adds the products of two neighbours: exact, where the byte
  * version (vpmaddubsw) would saturate. A column's four values become two sums, which are added at the end.
  * bf16: widened to f32 in registers, multiplied and added as f32. */
+#include "engine/kernels/each_rows.h"
 #include "engine/kernels/unroll.h"
 #include "engine/kernels/x86/x86.h"
 
@@ -84,34 +85,6 @@ static inline __attribute__((always_inline)) void tile_bf16_of(int rows, int64_t
     }
 }
 
-#define EACH_ROWS(CALL)                                                                                      \
-    switch (rows) {                                                                                          \
-    case 1:                                                                                                  \
-        CALL(1);                                                                                             \
-        break;                                                                                               \
-    case 2:                                                                                                  \
-        CALL(2);                                                                                             \
-        break;                                                                                               \
-    case 3:                                                                                                  \
-        CALL(3);                                                                                             \
-        break;                                                                                               \
-    case 4:                                                                                                  \
-        CALL(4);                                                                                             \
-        break;                                                                                               \
-    case 5:                                                                                                  \
-        CALL(5);                                                                                             \
-        break;                                                                                               \
-    case 6:                                                                                                  \
-        CALL(6);                                                                                             \
-        break;                                                                                               \
-    case 7:                                                                                                  \
-        CALL(7);                                                                                             \
-        break;                                                                                               \
-    default:                                                                                                 \
-        CALL(ROWS);                                                                                          \
-        break;                                                                                               \
-    }
-
 /* One block of columns at a time. */
 void kx_tile_i8_avx512(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
                        const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
@@ -119,9 +92,9 @@ void kx_tile_i8_avx512(int64_t rows, int64_t blocks, int64_t planes, const uint8
 {
     (void)blocks;
     (void)b_block;
-#define CALL(R) tile_i8_of(R, planes, a, a_plane, b, a_scale, b_scale, b_sum, add, c, c_stride)
-    EACH_ROWS(CALL)
-#undef CALL
+#define TILE(R) tile_i8_of(R, planes, a, a_plane, b, a_scale, b_scale, b_sum, add, c, c_stride)
+    KX_EACH_ROWS_8(rows, TILE)
+#undef TILE
 }
 
 void kx_tile_bf16_avx512(int64_t rows, int64_t blocks, int64_t planes, const uint16_t *a, int64_t a_plane,
@@ -129,9 +102,9 @@ void kx_tile_bf16_avx512(int64_t rows, int64_t blocks, int64_t planes, const uin
 {
     (void)blocks;
     (void)b_block;
-#define CALL(R) tile_bf16_of(R, planes, (const uint8_t *)a, a_plane, (const uint8_t *)b, add, c, c_stride)
-    EACH_ROWS(CALL)
-#undef CALL
+#define TILE(R) tile_bf16_of(R, planes, (const uint8_t *)a, a_plane, (const uint8_t *)b, add, c, c_stride)
+    KX_EACH_ROWS_8(rows, TILE)
+#undef TILE
 }
 
 static __mmask16 lanes_below(int64_t count)

@@ -1,5 +1,6 @@
 /* bf16 products by the dot product of AVX512_BF16: 12 rows x 2 blocks of 16 columns in 24 registers of sums.
  * Two values of K are multiplied and added at once; subnormals count as zero. */
+#include "engine/kernels/each_rows.h"
 #include "engine/kernels/unroll.h"
 #include "engine/kernels/x86/x86.h"
 
@@ -54,54 +55,14 @@ static inline __attribute__((always_inline)) void tile_of(int rows, int blocks, 
     }
 }
 
-#define TILE_OF(R)                                                                                           \
-    do {                                                                                                     \
-        const uint8_t *left = (const uint8_t *)a, *right = (const uint8_t *)b;                               \
-        if (blocks == 2)                                                                                     \
-            tile_of(R, 2, planes, left, a_plane, right, b_block, add, c, c_stride);                          \
-        else                                                                                                 \
-            tile_of(R, 1, planes, left, a_plane, right, b_block, add, c, c_stride);                          \
-    } while (0)
-
 void kx_tile_bf16_avx512bf16(int64_t rows, int64_t blocks, int64_t planes, const uint16_t *a, int64_t a_plane,
                              const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride)
 {
-    switch (rows) {
-    case 1:
-        TILE_OF(1);
-        break;
-    case 2:
-        TILE_OF(2);
-        break;
-    case 3:
-        TILE_OF(3);
-        break;
-    case 4:
-        TILE_OF(4);
-        break;
-    case 5:
-        TILE_OF(5);
-        break;
-    case 6:
-        TILE_OF(6);
-        break;
-    case 7:
-        TILE_OF(7);
-        break;
-    case 8:
-        TILE_OF(8);
-        break;
-    case 9:
-        TILE_OF(9);
-        break;
-    case 10:
-        TILE_OF(10);
-        break;
-    case 11:
-        TILE_OF(11);
-        break;
-    default:
-        TILE_OF(ROWS);
-        break;
-    }
+    const uint8_t *left = (const uint8_t *)a, *right = (const uint8_t *)b;
+#define ONE_BLOCK(R)  tile_of(R, 1, planes, left, a_plane, right, b_block, add, c, c_stride)
+#define TWO_BLOCKS(R) tile_of(R, 2, planes, left, a_plane, right, b_block, add, c, c_stride)
+    if (blocks == BLOCKS)
+        KX_EACH_ROWS_12(rows, TWO_BLOCKS)
+    else
+        KX_EACH_ROWS_12(rows, ONE_BLOCK)
 }

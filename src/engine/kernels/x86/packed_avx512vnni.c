@@ -1,5 +1,6 @@
 /* int8 products by VNNI: 12 rows x 2 blocks of 16 columns in 24 registers of sums. A byte of the operand is
  * unsigned, one of the matrix signed, as vpdpbusd wants it. */
+#include "engine/kernels/each_rows.h"
 #include "engine/kernels/unroll.h"
 #include "engine/kernels/x86/x86.h"
 
@@ -57,35 +58,14 @@ static inline __attribute__((always_inline)) void tile_of(int rows, int blocks, 
     }
 }
 
-#define TILE_CASE(R)                                                                                         \
-    case R:                                                                                                  \
-        if (blocks == 2)                                                                                     \
-            tile_of(R, 2, planes, a, a_plane, b, b_block, a_scale, b_scale, b_sum, add, c, c_stride);        \
-        else                                                                                                 \
-            tile_of(R, 1, planes, a, a_plane, b, b_block, a_scale, b_scale, b_sum, add, c, c_stride);        \
-        break;
-
 void kx_tile_i8_avx512vnni(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
                            const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
                            const int32_t *b_sum, bool add, float *c, int64_t c_stride)
 {
-    switch (rows) {
-        TILE_CASE(1)
-        TILE_CASE(2)
-        TILE_CASE(3)
-        TILE_CASE(4)
-        TILE_CASE(5)
-        TILE_CASE(6)
-        TILE_CASE(7)
-        TILE_CASE(8)
-        TILE_CASE(9)
-        TILE_CASE(10)
-        TILE_CASE(11)
-    default:
-        if (blocks == 2)
-            tile_of(ROWS, 2, planes, a, a_plane, b, b_block, a_scale, b_scale, b_sum, add, c, c_stride);
-        else
-            tile_of(ROWS, 1, planes, a, a_plane, b, b_block, a_scale, b_scale, b_sum, add, c, c_stride);
-        break;
-    }
+#define ONE_BLOCK(R)  tile_of(R, 1, planes, a, a_plane, b, b_block, a_scale, b_scale, b_sum, add, c, c_stride)
+#define TWO_BLOCKS(R) tile_of(R, 2, planes, a, a_plane, b, b_block, a_scale, b_scale, b_sum, add, c, c_stride)
+    if (blocks == BLOCKS)
+        KX_EACH_ROWS_12(rows, TWO_BLOCKS)
+    else
+        KX_EACH_ROWS_12(rows, ONE_BLOCK)
 }

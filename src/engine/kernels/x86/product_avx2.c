@@ -1,4 +1,5 @@
 /* Tiles of 6 x 16: twelve of the sixteen registers hold sums, two a step's right values. */
+#include "engine/kernels/each_rows.h"
 #include "engine/kernels/unroll.h"
 #include "engine/kernels/x86/x86.h"
 
@@ -48,26 +49,9 @@ static inline __attribute__((always_inline)) void tile_of_rows(int rows, int64_t
 void kx_tile_avx2(int64_t rows, int64_t width, int64_t depth, const float *a, int64_t a_stride,
                   const float *b, bool add, float *c, int64_t c_stride)
 {
-    switch (rows) {
-    case 1:
-        tile_of_rows(1, width, depth, a, a_stride, b, add, c, c_stride);
-        break;
-    case 2:
-        tile_of_rows(2, width, depth, a, a_stride, b, add, c, c_stride);
-        break;
-    case 3:
-        tile_of_rows(3, width, depth, a, a_stride, b, add, c, c_stride);
-        break;
-    case 4:
-        tile_of_rows(4, width, depth, a, a_stride, b, add, c, c_stride);
-        break;
-    case 5:
-        tile_of_rows(5, width, depth, a, a_stride, b, add, c, c_stride);
-        break;
-    default:
-        tile_of_rows(6, width, depth, a, a_stride, b, add, c, c_stride);
-        break;
-    }
+#define TILE(R) tile_of_rows(R, width, depth, a, a_stride, b, add, c, c_stride)
+    KX_EACH_ROWS_6(rows, TILE)
+#undef TILE
 }
 
 static inline float sum_of(__m256 v)

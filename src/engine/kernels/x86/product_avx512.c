@@ -1,5 +1,6 @@
 /* Tiles of 8 x 48: 24 of the 32 registers hold sums, three a step's right values, and the left values are
  * broadcast by the multiply itself. A step loads 3 + 8 values for 24 multiply-adds. */
+#include "engine/kernels/each_rows.h"
 #include "engine/kernels/unroll.h"
 #include "engine/kernels/x86/x86.h"
 
@@ -54,32 +55,9 @@ static inline __attribute__((always_inline)) void tile_of_rows(int rows, int64_t
 void kx_tile_avx512(int64_t rows, int64_t width, int64_t depth, const float *a, int64_t a_stride,
                     const float *b, bool add, float *c, int64_t c_stride)
 {
-    switch (rows) {
-    case 1:
-        tile_of_rows(1, width, depth, a, a_stride, b, add, c, c_stride);
-        break;
-    case 2:
-        tile_of_rows(2, width, depth, a, a_stride, b, add, c, c_stride);
-        break;
-    case 3:
-        tile_of_rows(3, width, depth, a, a_stride, b, add, c, c_stride);
-        break;
-    case 4:
-        tile_of_rows(4, width, depth, a, a_stride, b, add, c, c_stride);
-        break;
-    case 5:
-        tile_of_rows(5, width, depth, a, a_stride, b, add, c, c_stride);
-        break;
-    case 6:
-        tile_of_rows(6, width, depth, a, a_stride, b, add, c, c_stride);
-        break;
-    case 7:
-        tile_of_rows(7, width, depth, a, a_stride, b, add, c, c_stride);
-        break;
-    default:
-        tile_of_rows(8, width, depth, a, a_stride, b, add, c, c_stride);
-        break;
-    }
+#define TILE(R) tile_of_rows(R, width, depth, a, a_stride, b, add, c, c_stride)
+    KX_EACH_ROWS_8(rows, TILE)
+#undef TILE
 }
 
 /* Two sums for each row whatever the number of rows, so that a row's result does not depend on the others. */
@@ -112,30 +90,7 @@ static inline __attribute__((always_inline)) void dots_of(int rows, int64_t n, c
 
 void kx_dots_avx512(int64_t rows, int64_t n, const float *w, const float *x, int64_t x_stride, float *y)
 {
-    switch (rows) {
-    case 1:
-        dots_of(1, n, w, x, x_stride, y);
-        break;
-    case 2:
-        dots_of(2, n, w, x, x_stride, y);
-        break;
-    case 3:
-        dots_of(3, n, w, x, x_stride, y);
-        break;
-    case 4:
-        dots_of(4, n, w, x, x_stride, y);
-        break;
-    case 5:
-        dots_of(5, n, w, x, x_stride, y);
-        break;
-    case 6:
-        dots_of(6, n, w, x, x_stride, y);
-        break;
-    case 7:
-        dots_of(7, n, w, x, x_stride, y);
-        break;
-    default:
-        dots_of(8, n, w, x, x_stride, y);
-        break;
-    }
+#define TILE(R) dots_of(R, n, w, x, x_stride, y)
+    KX_EACH_ROWS_8(rows, TILE)
+#undef TILE
 }
