@@ -5,15 +5,14 @@
 SYSROOT_PACKAGES="libc6-dev libgcc-12-dev zlib1g-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev libgif-dev
 liblcms2-dev libjansson-dev libutf8proc-dev libcmocka-dev libsqlite3-dev libcurl4-openssl-dev libssl-dev"
 
-# make_sysroot FOLDER: apt resolves what is missing on a system with nothing, and gets it; nothing is installed.
+# make_sysroot FOLDER: apt resolves what is missing on a system with nothing, and gets it from this system's own sources;
+# nothing is installed.
 make_sysroot() {
     sysroot=$1 apt=$PWD/.cache/apt-arm64
     say "downloading arm64 libraries into $sysroot"
     rm -rf "$apt" "$sysroot"
     mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$sysroot"
     : >"$apt/status"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
-        "${DEBIAN_MIRROR:-http://deb.debian.org/debian} bookworm main" >"$apt/sources.list"
     cat >"$apt/apt.conf" <<END
 APT::Architecture "arm64";
 APT::Architectures { "arm64"; };
@@ -21,8 +20,6 @@ APT::Sandbox::User "";
 Dir::State "$apt";
 Dir::State::status "$apt/status";
 Dir::Cache "$apt/cache";
-Dir::Etc::sourcelist "$apt/sources.list";
-Dir::Etc::sourceparts "-";
 END
     # shellcheck disable=SC2086 # a list of words is meant
     APT_CONFIG=$apt/apt.conf apt-get update -qq &&
