@@ -68,23 +68,11 @@ void kx_file_drop_range(const void *data, size_t bytes)
     if (end > begin) madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
-/* Whether the page is in memory, or whether that is not told. */
-static bool is_resident(uintptr_t address, uintptr_t page)
-{
-    unsigned char resident = 1;
-    return mincore((void *)(address / page * page), page, &resident) != 0 || (resident & 1) != 0;
-}
-
 void kx_file_expect_range(const void *data, size_t bytes)
 {
     if (bytes == 0) return;
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data, end = begin + bytes;
-    /* The system would look at every page; three tell as much about what was read as a whole and drops as a
-     * whole. */
-    if (is_resident(begin, page) && is_resident(begin + bytes / 2, page) && is_resident(end - 1, page))
-        return;
-    begin = begin / page * page;
-    madvise((void *)begin, end - begin, MADV_WILLNEED);
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data / page * page;
+    madvise((void *)begin, (uintptr_t)data + bytes - begin, MADV_WILLNEED);
 }
 
 kx_status kx_file_read(const char *path, kx_bytes *out, kx_status blame, kx_error *err)
