@@ -1,14 +1,9 @@
 #include "golden_cases.h"
 
-#include "base/file.h"
-#include "engine/formats/safetensors.h"
+#include "pipeline_test_support.h"
 
 #include <jansson.h>
-#include <kontext/kontext.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 typedef struct golden_case {
     json_t *json;
@@ -202,14 +197,9 @@ static void compare_rerun(const golden_case *c, const char *dump_path, const kx_
 
 static kx_model *open_golden_model(const char *path)
 {
-    kx_error err = {0};
-    kx_model *model = NULL;
-    kx_model_options options = kx_model_options_default();
-    options.path = path;
+    kx_model_options options = test_model_options(path);
     options.tokenizers = test_shared_path("models/flux1-dev-config");
-    options.cpu = getenv("KONTEXT_CPU");
-    assert_ok(kx_model_open(&model, &options, &err));
-    return model;
+    return test_open_with(options);
 }
 
 static void run_case(kx_model *model, golden_case *c)

@@ -22,21 +22,34 @@ const char *test_tiny_model(void)
     return folder;
 }
 
-kx_status test_open_model(const char *folder, unsigned threads, kx_model **model, kx_error *err)
+kx_model_options test_model_options(const char *folder)
 {
     kx_model_options options = kx_model_options_default();
     options.path = folder;
-    options.threads = threads;
     options.cpu = getenv("KONTEXT_CPU");
+    return options;
+}
+
+kx_status test_open_model(const char *folder, unsigned threads, kx_model **model, kx_error *err)
+{
+    kx_model_options options = test_model_options(folder);
+    options.threads = threads;
     return kx_model_open(model, &options, err);
+}
+
+kx_model *test_open_with(kx_model_options options)
+{
+    kx_error err = {0};
+    kx_model *model = NULL;
+    assert_ok(kx_model_open(&model, &options, &err));
+    return model;
 }
 
 kx_model *test_open_tiny(unsigned threads)
 {
-    kx_error err = {0};
-    kx_model *model = NULL;
-    assert_ok(test_open_model(test_tiny_model(), threads, &model, &err));
-    return model;
+    kx_model_options options = test_model_options(test_tiny_model());
+    options.threads = threads;
+    return test_open_with(options);
 }
 
 /* Folders are made, files are linked. */

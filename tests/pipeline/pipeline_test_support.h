@@ -15,8 +15,13 @@
 /* The folder of a tiny synthetic model (seed 1), written once into the temporary folder. Its native size is
  * 128x128, T5 reads 64 tokens. */
 const char *test_tiny_model(void);
+/* The defaults, with the kernel set that KONTEXT_CPU in the environment names. */
+kx_model_options test_model_options(const char *folder);
+/* Opens a model, and fails the test with the sentence when that does not work. */
+kx_model *test_open_with(kx_model_options options);
 /* test_tiny_model opened. threads 0: one for each processor. */
 kx_model *test_open_tiny(unsigned threads);
+/* For folders that may be refused. */
 kx_status test_open_model(const char *folder, unsigned threads, kx_model **model, kx_error *err);
 
 /* "folder/name"; valid until the next 64 calls. */

@@ -178,18 +178,15 @@ static void keep_warning(void *user, const char *sentence)
 
 static kx_result *edit_with_words(const char *folder, int words, warnings *kept)
 {
-    kx_error err = {0};
-    kx_model *model = NULL;
     static char prompt[8192];
     prompt[0] = '\0';
     for (int i = 0; i < words; i++)
         snprintf(prompt + 4 * i, sizeof prompt - 4 * (size_t)i, i + 1 < words ? "sun " : "sun");
-    kx_model_options options = kx_model_options_default();
-    options.path = folder;
+    kx_model_options options = test_model_options(folder);
     options.warn = keep_warning;
     options.user = kept;
     *kept = (warnings){0};
-    assert_ok(kx_model_open(&model, &options, &err));
+    kx_model *model = test_open_with(options);
     kx_edit_request request = test_request(prompt);
     request.steps = 1;
     request.width_px = request.height_px = 16;

@@ -302,11 +302,9 @@ static void a_checkpoint_of_another_kernel_set_is_refused(void **state)
 {
     (void)state;
     kx_error err = {0};
-    kx_model *portable = NULL, *fastest = test_open_tiny(2);
-    kx_model_options options = kx_model_options_default();
-    options.path = test_tiny_model();
+    kx_model_options options = test_model_options(test_tiny_model());
     options.cpu = "portable";
-    assert_ok(kx_model_open(&portable, &options, &err));
+    kx_model *portable = test_open_with(options), *fastest = test_open_tiny(2);
     collected checkpoints = {0};
     kx_edit_request request = small_request(1);
     kx_result *whole = edit_with_checkpoints(portable, request, 2, &checkpoints), *result = NULL;

@@ -11,9 +11,7 @@ static const char t5[] = "text_encoder_2/model.safetensors";
 static kx_status convert(const char *from, const char *to, kx_precision precision,
                          const kx_callbacks *callbacks, kx_error *err)
 {
-    kx_model_options options = kx_model_options_default();
-    options.path = from;
-    options.cpu = getenv("KONTEXT_CPU");
+    kx_model_options options = test_model_options(from);
     return kx_model_convert(&options, to, precision, callbacks, err);
 }
 
@@ -28,14 +26,9 @@ static const char *packed_tiny(const char *name, kx_precision precision)
 
 static kx_model *open_as(const char *folder, kx_precision precision)
 {
-    kx_error err = {0};
-    kx_model *model = NULL;
-    kx_model_options options = kx_model_options_default();
-    options.path = folder;
+    kx_model_options options = test_model_options(folder);
     options.precision = precision;
-    options.cpu = getenv("KONTEXT_CPU");
-    assert_ok(kx_model_open(&model, &options, &err));
-    return model;
+    return test_open_with(options);
 }
 
 static size_t entries_like(const char *folder, const char *start)
@@ -165,8 +158,7 @@ static void what_makes_no_sense_is_refused(void **state)
     test_refused("no model", &err, convert("/nowhere", fresh, KX_PRECISION_INT8, NULL, &err), KX_ERR_MODEL,
                  "/nowhere");
     assert_false(kx_file_exists(fresh));
-    kx_model_options options = kx_model_options_default();
-    options.path = packed;
+    kx_model_options options = test_model_options(packed);
     options.precision = KX_PRECISION_BF16;
     test_refused("bf16", &err, kx_model_open(&model, &options, &err), KX_ERR_INPUT, "is packed for int8");
     options.precision = KX_PRECISION_F32;

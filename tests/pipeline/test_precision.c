@@ -5,14 +5,10 @@
 
 static kx_model *open_in(kx_precision precision, unsigned threads)
 {
-    kx_model *model = NULL;
-    kx_error err = {0};
-    kx_model_options options = kx_model_options_default();
-    options.path = test_tiny_model();
+    kx_model_options options = test_model_options(test_tiny_model());
     options.precision = precision;
     options.threads = threads;
-    if (kx_model_open(&model, &options, &err) != KX_OK) fail_msg("%s", err.message);
-    return model;
+    return test_open_with(options);
 }
 
 static kx_edit_request request_with(const kx_picture *reference)

@@ -108,14 +108,10 @@ static kx_picture first, second;
 
 static kx_model *open_with(uint64_t cache_bytes)
 {
-    kx_error err = {0};
-    kx_model *model = NULL;
-    kx_model_options options = kx_model_options_default();
-    options.path = test_tiny_model();
+    kx_model_options options = test_model_options(test_tiny_model());
     options.threads = 2;
     options.cache_bytes = cache_bytes;
-    assert_ok(kx_model_open(&model, &options, &err));
-    return model;
+    return test_open_with(options);
 }
 
 static kx_edit_request small_request(void)
