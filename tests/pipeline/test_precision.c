@@ -116,7 +116,8 @@ static void packing_is_done_once_and_can_be_cancelled(void **state)
     kx_picture_free(&reference);
 }
 
-/* The plan knows the packed matrices, before and after they are made. */
+/* The plan knows the packed matrices, before and after they are made. The edit is so small that they are an
+ * eighth of it. */
 static void the_plan_counts_packed_matrices(void **state)
 {
     (void)state;
@@ -131,7 +132,12 @@ static void the_plan_counts_packed_matrices(void **state)
         if (strcmp(plan->buffers[i].name, "packed matrices") == 0) packed = plan->buffers[i].bytes;
     assert_true(packed > 0 && packed < plan->peak_bytes);
     kx_result *result = test_edit(model, &request);
-    assert_true(result->peak_anonymous_bytes <= plan->peak_bytes + ((uint64_t)16 << 20));
+    double ratio = (double)result->peak_anonymous_bytes / (double)plan->peak_bytes;
+    print_message("# planned %.1f MB, %.1f MB of it packed; held %.1f MB (%.3f)\n",
+                  1e-6 * (double)plan->peak_bytes, 1e-6 * (double)packed,
+                  1e-6 * (double)result->peak_anonymous_bytes, ratio);
+    /* A sanitizer holds memory of its own. */
+    if (!TEST_UNDER_SANITIZER && !(ratio >= 0.9 && ratio <= 1.1)) fail_msg("held / planned is %.3f", ratio);
     kx_plan_free(plan);
     assert_int_equal(kx_edit_plan(model, &request, &plan, &err), KX_OK);
     for (size_t i = 0; i < plan->num_buffers; i++)
