@@ -173,7 +173,7 @@ KX_API void kx_model_close(kx_model *model);
 KX_API kx_status kx_model_describe(kx_model *model, char **json, kx_error *err);
 
 /* Progress and cancel of long calls. `stage` is one word: "verify", "pack", "text", "encode", "denoise", "decode", "write".
- * done counts to total within a stage; during "denoise" these are steps. */
+ * done counts to total within a stage; during "denoise" these are steps, during "verify", "pack" and "write" bytes. */
 typedef struct kx_progress {
     const char *stage;
     uint64_t done;
@@ -316,7 +316,9 @@ typedef struct kx_reference_mapping {
 } kx_reference_mapping;
 
 typedef struct kx_timings { /* seconds */
-    double load, text, encode, denoise, decode, total;
+    double load; /* until the first stage begins: decoding references, noise, tokens, and packing the weights where the
+                    precision needs it and the model has not been packed yet */
+    double text, encode, denoise, decode, total;
 } kx_timings;
 
 /* The calls of one operation on operands of one shape within a stage. */

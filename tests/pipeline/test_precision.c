@@ -72,6 +72,7 @@ static void lower_precisions_are_near_the_exact_one(void **state)
 typedef struct pack_watch {
     int calls, stop_at;
     uint64_t done, total;
+    double seconds;
 } pack_watch;
 
 static void watch_pack(void *user, const kx_progress *progress)
@@ -81,6 +82,7 @@ static void watch_pack(void *user, const kx_progress *progress)
     assert_true(progress->done >= watch->done && progress->done <= progress->total);
     watch->done = progress->done;
     watch->total = progress->total;
+    watch->seconds = progress->seconds;
     watch->calls++;
 }
 
@@ -107,6 +109,7 @@ static void packing_is_done_once_and_can_be_cancelled(void **state)
     watch = (pack_watch){0};
     assert_int_equal(kx_edit_run(model, &request, &callbacks, &result, &err), KX_OK);
     assert_true(watch.done == watch.total && watch.total == left);
+    assert_true(watch.seconds > 0 && result->seconds.load >= watch.seconds);
     kx_result_free(result);
     watch = (pack_watch){0};
     assert_int_equal(kx_edit_run(model, &request, &callbacks, &result, &err), KX_OK);
@@ -160,6 +163,41 @@ static void keep(void *user, const void *data, size_t bytes)
     kept->count = bytes;
 }
 
+/* What can be refused is refused before anything is packed, and where every step is done nothing is packed. */
+static void only_steps_are_packed_for(void **state)
+{
+    (void)state;
+    static kept_checkpoint kept;
+    pack_watch watch = {0};
+    kx_callbacks callbacks = {.checkpoint = keep, .user = &kept};
+    kx_edit_request request = test_request("A boat");
+    request.width_px = request.height_px = 64;
+    request.checkpoint_steps = 1;
+    kx_error err = {0};
+    kx_result *whole = NULL, *result = NULL;
+    kx_model *model = open_in(KX_PRECISION_INT8, 2);
+    assert_ok(kx_edit_run(model, &request, &callbacks, &whole, &err));
+    kx_model_close(model);
+    callbacks = (kx_callbacks){.progress = watch_pack, .user = &watch};
+    model = open_in(KX_PRECISION_INT8, 2);
+    request.noise_file = "/nowhere.safetensors";
+    kx_status status = kx_edit_run(model, &request, &callbacks, &result, &err);
+    test_refused("no noise", &err, status, KX_ERR_INPUT, "/nowhere.safetensors");
+    request.noise_file = NULL;
+    request.resume = kept.bytes;
+    request.resume_bytes = kept.count;
+    request.prompt = "A ship";
+    status = kx_edit_run(model, &request, &callbacks, &result, &err);
+    test_refused("another edit", &err, status, KX_ERR_INPUT, "is of another edit");
+    request.prompt = "A boat";
+    assert_ok(kx_edit_run(model, &request, &callbacks, &result, &err));
+    test_same_pictures("decoded again", result, whole);
+    assert_int_equal(watch.calls, 0);
+    kx_result_free(result);
+    kx_result_free(whole);
+    kx_model_close(model);
+}
+
 static void a_checkpoint_of_another_precision_is_refused(void **state)
 {
     (void)state;
@@ -188,6 +226,7 @@ int main(void)
         cmocka_unit_test(lower_precisions_are_near_the_exact_one),
         cmocka_unit_test(packing_is_done_once_and_can_be_cancelled),
         cmocka_unit_test(the_plan_counts_packed_matrices),
+        cmocka_unit_test(only_steps_are_packed_for),
         cmocka_unit_test(a_checkpoint_of_another_precision_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,9 +11,8 @@ kx_bench_options kx_bench_options_default(void)
 /* The rows of an open model, packed when one of them is asked for. */
 static kx_status measure_model(const kx_bench *bench, kx_model *model, kx_error *err)
 {
-    static const kx_callbacks silent = {0};
     kx_status status = KX_OK;
-    kx_callbacks callbacks = silent;
+    kx_callbacks callbacks = {0};
     const kx_bench_parts parts = {.mmdit = model->mmdit, .t5 = model->t5, .vae = model->vae};
     if (kx_bench_count_models(bench, &parts, model->precision) == 0) return KX_OK;
     if (bench->callbacks != NULL) {

@@ -202,7 +202,10 @@ static kx_status run_stages(kx_job *job, kx_error *err)
     kx_status status = KX_OK;
     unsigned images = job->request->num_images;
     KX_TRY(prepare_steps(job, err));
-    if (job->first_image < images) KX_TRY(run_steps(job, err));
+    bool steps_are_left = job->first_image < images;
+    if (steps_are_left) KX_TRY(kx_model_pack(job->model, &job->callbacks, err));
+    job->result->seconds.load = kx_job_stage_seconds(job);
+    if (steps_are_left) KX_TRY(run_steps(job, err));
     job->result->steps_reused = job->steps_reused;
     KX_TRY(run_stage(job, "decode", kx_job_decode, images, &job->result->seconds.decode, err));
     KX_TRY(kx_dump_commit(job->dump, err));
@@ -231,10 +234,8 @@ kx_status kx_edit_run(kx_model *model, const kx_edit_request *request, const kx_
     KX_TRY(kx_dump_open(&job.dump, request->dump_file, err));
     KX_TRY(kx_job_load_references(&job, err));
     KX_TRY(check_plan(&job, &plan_bytes, err));
-    KX_TRY(kx_model_pack(model, &job.callbacks, err));
     KX_TRY(make_result(&job, err));
     job.result->plan_bytes = plan_bytes;
-    job.result->seconds.load = kx_job_stage_seconds(&job);
     KX_TRY(run_stages(&job, err));
     job.stage_start = start;
     job.result->seconds.total = kx_job_stage_seconds(&job);

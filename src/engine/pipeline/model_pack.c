@@ -2,6 +2,7 @@
 #include "engine/pipeline/model_pack.h"
 
 #include "base/file.h"
+#include "engine/formats/ticker.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -18,8 +19,7 @@ struct kx_model_packed {
 
 typedef struct pack_work {
     kx_model *model;
-    const kx_callbacks *callbacks;
-    kx_progress progress;
+    kx_ticker ticker;
     uint64_t bytes; /* still to be taken, when only counting */
 } pack_work;
 
@@ -51,7 +51,6 @@ static kx_status count(void *context, const char *name, kx_linear *linear, kx_er
     pack_work *work = context;
     if (linear->packed != NULL) return KX_OK;
     work->bytes += memory_of(size_of(work->model, linear));
-    work->progress.total++;
     return KX_OK;
 }
 
@@ -99,6 +98,7 @@ out:
 static kx_status fill(const pack_work *work, const kx_linear *linear, const kx_packed *packed, kx_error *err)
 {
     kx_status status = KX_OK;
+    const kx_callbacks *callbacks = work->ticker.callbacks;
     kx_scratch measured, scratch = {0};
     kx_scratch_measure(&measured);
     kx_ops ops = {
@@ -107,8 +107,8 @@ static kx_status fill(const pack_work *work, const kx_linear *linear, const kx_p
     KX_TRY(kx_scratch_open(&scratch, measured.peak, err));
     ops.scratch = &scratch;
     ops.dry = false;
-    ops.cancelled = work->callbacks->cancelled;
-    ops.cancelled_user = work->callbacks->user;
+    ops.cancelled = callbacks != NULL ? callbacks->cancelled : NULL;
+    ops.cancelled_user = callbacks != NULL ? callbacks->user : NULL;
     kx_op_pack(&ops, &linear->weight, packed);
     KX_TRY(kx_ops_status(&ops, err));
 out:
@@ -121,20 +121,21 @@ static kx_status pack(void *context, const char *name, kx_linear *linear, kx_err
     kx_status status = KX_OK;
     pack_work *work = context;
     struct kx_model_packed *matrix = NULL;
+    size_t bytes;
     if (linear->packed != NULL) return KX_OK;
     KX_TRY(take_memory(work->model, linear, name, &matrix, err));
     KX_TRY(fill(work, linear, &matrix->packed, err));
     matrix->next = work->model->packed;
     work->model->packed = matrix;
     linear->packed = &matrix->packed;
+    bytes = matrix->bytes;
     matrix = NULL;
     for (int i = 0; i < linear->weight.num_segments; i++) {
         const kx_weight_segment *segment = &linear->weight.segments[i];
         size_t cols = (size_t)kx_weight_cols(&linear->weight);
         kx_file_drop_range(segment->data, (size_t)segment->rows * cols * kx_dtype_bytes(segment->dtype));
     }
-    work->progress.done++;
-    if (work->callbacks->progress != NULL) work->callbacks->progress(work->callbacks->user, &work->progress);
+    KX_TRY(kx_ticker_advance(&work->ticker, bytes, err));
 out:
     if (matrix != NULL) munmap(matrix->memory, matrix->bytes);
     free(matrix);
@@ -144,10 +145,11 @@ out:
 kx_status kx_model_pack(kx_model *model, const kx_callbacks *callbacks, kx_error *err)
 {
     kx_status status = KX_OK;
-    pack_work work = {.model = model, .callbacks = callbacks, .progress = {.stage = "pack", .num_images = 1}};
+    pack_work work = {.model = model};
     KX_TRY(visit_all(&work, count, err));
-    if (work.progress.total == 0) return KX_OK;
-    if (callbacks->progress != NULL) callbacks->progress(callbacks->user, &work.progress);
+    if (work.bytes == 0) return KX_OK;
+    kx_ticker_start(&work.ticker, callbacks, "pack", work.bytes);
+    KX_TRY(kx_ticker_advance(&work.ticker, 0, err));
     KX_TRY(visit_all(&work, pack, err));
 out:
     return status;

@@ -7,8 +7,9 @@
 
 #include "engine/pipeline/model.h"
 
-/* Packs what is not packed yet; nothing in f32 precision. Progress: stage "pack", one step for each matrix.
- * Errors: KX_ERR_MEMORY, KX_ERR_CANCELLED; what was packed stays and is not packed again. */
+/* Packs what is not packed yet; nothing in f32 precision. Progress stage "pack", in bytes of the packed form;
+ * callbacks may be NULL. Errors: KX_ERR_MEMORY, KX_ERR_CANCELLED; what was packed stays and is not packed
+ * again. */
 kx_status kx_model_pack(kx_model *model, const kx_callbacks *callbacks, kx_error *err);
 /* Bytes that kx_model_pack will still take. */
 uint64_t kx_model_pack_bytes(kx_model *model);
