@@ -76,20 +76,52 @@ out:
     return status;
 }
 
+/* "TARGET.part-XXXXXX" for mkdtemp, without slashes at the end of TARGET. */
+static char *temporary_name(const char *target)
+{
+    static const char tail[] = ".part-XXXXXX";
+    size_t room = strlen(target) + sizeof tail;
+    char *name = malloc(room);
+    if (name != NULL) snprintf(name, room, "%s%s", target, tail);
+    return name;
+}
+
+/* mkdtemp, with the rights that mkdir would give. */
+static kx_status make_temporary(char *name, kx_error *err)
+{
+    kx_status status = KX_OK;
+    KX_FAIL_IF(mkdtemp(name) == NULL, err, KX_ERR_OUTPUT, "%s: cannot make the directory: %s", name,
+               strerror(errno));
+    mode_t mask = umask(0);
+    umask(mask);
+    chmod(name, 0777 & ~mask);
+out:
+    return status;
+}
+
 kx_status kx_new_folder_begin(kx_new_folder *folder, const char *target, kx_error *err)
 {
     kx_status status = KX_OK;
-    size_t length = strlen(target);
+    char *above = NULL, *path = NULL;
+    bool above_is_ours = false; /* what is missing of it is made here */
+    size_t length = strlen(target), folders;
     while (length > 1 && target[length - 1] == '/') length--;
-    size_t room = length + 32;
+    folders = length;
+    while (folders > 0 && target[folders - 1] != '/') folders--;
     *folder = (kx_new_folder){.target = strndup(target, length)};
-    char *path = malloc(room);
-    if (path != NULL) snprintf(path, room, "%.*s.part-%ld", (int)length, target, (long)getpid());
+    above = strndup(target, folders);
+    if (folder->target != NULL) path = temporary_name(folder->target);
+    KX_FAIL_IF(path == NULL || above == NULL, err, KX_ERR_MEMORY, "out of memory: a path");
+    folder->kept = existing_length(above);
+    above_is_ours = true;
+    if (folders > 0) KX_TRY(kx_file_make_directory(above, err));
+    KX_TRY(make_temporary(path, err));
     folder->path = path;
-    KX_FAIL_IF(folder->target == NULL || path == NULL, err, KX_ERR_MEMORY, "out of memory: a path");
-    folder->kept = existing_length(path);
-    KX_TRY(kx_file_make_directory(path, err));
+    path = NULL;
 out:
+    if (status != KX_OK && above_is_ours) remove_parents(above, folder->kept);
+    free(above);
+    free(path);
     return status;
 }
 

@@ -20,7 +20,7 @@
 
 typedef struct kx_new_folder {
     char *target;
-    char *path;  /* the temporary one */
+    char *path;  /* the temporary one, whose name nothing else has */
     size_t kept; /* bytes of `path` that name folders which were there before */
 } kx_new_folder;
 
@@ -28,7 +28,7 @@ typedef struct kx_new_folder {
  * sentence tells both numbers. */
 kx_status kx_new_folder_check(const char *target, uint64_t needed, kx_error *err);
 
-/* Makes the temporary folder, and those above it that are missing. */
+/* Makes the temporary folder, and those above it that are missing; none of them when it fails. */
 kx_status kx_new_folder_begin(kx_new_folder *folder, const char *target, kx_error *err);
 kx_status kx_new_folder_commit(kx_new_folder *folder, kx_error *err);
 /* Removes what was written, and the folders that were made on the way. */
