@@ -409,7 +409,7 @@ typedef struct kx_bench_options {
     const char *suite; /* NULL = all that do not take minutes, else those whose name contains it */
     const char *cpu;   /* as in kx_model_options */
     unsigned threads;
-    kx_precision precision; /* AUTO = each in turn */
+    kx_precision precision; /* AUTO = each in turn; of a packed model, the one that it is packed for */
     const char *model; /* a model folder: its transformer, T5 and autoencoder are timed, and how long it takes to
                           open. NULL = 2 double and 4 single blocks and 2 layers of T5 of true width, random */
     int tiny;          /* small shapes: shows that all runs, not how fast */

@@ -196,7 +196,7 @@ const kx_cli_option kx_cli_options[] = {
      .help = "Time the parts of this model folder, its autoencoder too, and how long it takes to open."},
     {in_model, KX_CLI_BENCH, "precision", 0, "NAME", "auto|f32|bf16|int8", .read = kx_cli_read_choice,
      .field = FIELD(precision), .fallback = "auto, each in turn",
-     .help = "Only the rows of this type of arithmetic."},
+     .help = "Only the rows of this type of arithmetic. A packed model has those that it is packed for."},
     {in_model, KX_CLI_BENCH, "compare", 0, "FILE", .read = kx_cli_read_path, .field = FIELD(compare),
      .completion = KX_CLI_COMPLETE_FILE,
      .help = "Set the times of an earlier run beside the new ones: FILE is what --json printed then. A ratio "

@@ -10,6 +10,16 @@ works "the parts of a model folder" bench --tiny -t 1 -m "$model"
 for kind in "load" "vae encode 64x64" "vae decode 64x64" "step 64x64, 2 references" "t5"; do
     check "there is a row of $kind in a folder" grep -q "^$kind" "$work/stdout"
 done
+works "a model is packed" model convert -m "$model" --precision int8 "$work/packed"
+works "the parts of a packed folder" bench --tiny -t 1 -m "$work/packed" --json
+check "are measured" "$json_check" "$work/stdout" rows.8.name
+for kind in "load: open the model folder" "step 64x64, 2 references, 64 tokens, 2+3 blocks, int8" "t5 2 layers, 16 tokens, int8"; do
+    check "there is a row of $kind in a packed folder" grep -qF "\"name\": \"$kind\"" "$work/stdout"
+done
+works "its opening" bench --tiny -t 1 -m "$work/packed" --suite load --json
+check "is that of an int8 model" "$json_check" "$work/stdout" rows.0.precision=int8
+fails 3 "is packed for int8, not for bf16" "a packed folder in another precision" \
+    bench --tiny -t 1 -m "$work/packed" --suite "step 32" --precision bf16
 works "one operation" bench -t 1 --suite "norm and"
 check "is alone" test "$(grep -c ' *[0-9.]* .*' "$work/stdout")" = 2
 

@@ -44,28 +44,54 @@ out:
     return status;
 }
 
-/* Opening maps the files and checks every tensor; the best of three has the folder in the page cache. */
-static kx_status given_model(const kx_bench *bench, kx_precision precision, kx_error *err)
+static kx_status open_folder(const kx_bench *bench, kx_precision precision, kx_model **model, kx_error *err)
 {
-    kx_status status = KX_OK;
-    kx_model *model = NULL;
     kx_model_options options = kx_model_options_default();
-    kx_bench_row row = {.name = "load: open the model folder",
-                        .precision = kx_bench_precision_name(precision)};
     options.path = bench->options->model;
     options.precision = precision;
     options.cpu = bench->options->cpu;
     options.threads = bench->options->threads;
+    kx_model_close(*model);
+    *model = NULL;
+    return kx_model_open(model, &options, err);
+}
+
+/* Opens the folder in the precision of its files. That maps them and checks every tensor; the best of three
+ * has the folder in the page cache. */
+static kx_status time_opening(const kx_bench *bench, kx_model **model, kx_error *err)
+{
+    kx_status status = KX_OK;
+    kx_precision asked = bench->options->precision;
+    kx_bench_row row = {.name = "load: open the model folder"};
     for (int round = 0; round < 3; round++) {
-        kx_model_close(model);
-        model = NULL;
         double start = kx_bench_now();
-        KX_TRY(kx_model_open(&model, &options, err));
+        KX_TRY(open_folder(bench, KX_PRECISION_AUTO, model, err));
         double seconds = kx_bench_now() - start;
         if (round == 0 || seconds < row.seconds) row.seconds = seconds;
     }
-    if (precision == KX_PRECISION_F32 && kx_bench_wants(bench, row.name, false)) kx_bench_tell(bench, &row);
-    KX_TRY(measure_model(bench, model, err));
+    row.precision = kx_bench_precision_name((*model)->precision);
+    if (asked != KX_PRECISION_AUTO && asked != (*model)->precision) goto out;
+    if (kx_bench_wants(bench, row.name, false)) kx_bench_tell(bench, &row);
+out:
+    return status;
+}
+
+static const kx_precision precisions[] = {KX_PRECISION_F32, KX_PRECISION_BF16, KX_PRECISION_INT8};
+enum { PRECISIONS = sizeof precisions / sizeof precisions[0] };
+
+/* A folder that is packed has rows in its own precision alone. */
+static kx_status given_model(const kx_bench *bench, kx_error *err)
+{
+    kx_status status = KX_OK;
+    kx_precision asked = bench->options->precision;
+    kx_model *model = NULL;
+    KX_TRY(time_opening(bench, &model, err));
+    if (asked == KX_PRECISION_AUTO && model->precision != KX_PRECISION_F32) asked = model->precision;
+    for (size_t i = 0; i < PRECISIONS; i++) {
+        if (asked != KX_PRECISION_AUTO && asked != precisions[i]) continue;
+        if (precisions[i] != model->precision) KX_TRY(open_folder(bench, precisions[i], &model, err));
+        KX_TRY(measure_model(bench, model, err));
+    }
 out:
     kx_model_close(model);
     return status;
@@ -73,14 +99,12 @@ out:
 
 static kx_status measure_models(const kx_bench *bench, kx_error *err)
 {
-    static const kx_precision precisions[] = {KX_PRECISION_F32, KX_PRECISION_BF16, KX_PRECISION_INT8};
     kx_status status = KX_OK;
     kx_precision asked = bench->options->precision;
-    for (size_t i = 0; i < sizeof precisions / sizeof precisions[0]; i++) {
-        if (asked != KX_PRECISION_AUTO && asked != precisions[i]) continue;
-        KX_TRY(bench->options->model != NULL ? given_model(bench, precisions[i], err)
-                                             : random_model(bench, precisions[i], err));
-    }
+    if (bench->options->model != NULL) return given_model(bench, err);
+    for (size_t i = 0; i < PRECISIONS; i++)
+        if (asked == KX_PRECISION_AUTO || asked == precisions[i])
+            KX_TRY(random_model(bench, precisions[i], err));
 out:
     return status;
 }
