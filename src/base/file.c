@@ -11,6 +11,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+enum { CHUNK_BYTES = 64 * 1024 };
+
 static kx_status open_for_reading(const char *path, bool only_regular, int *fd, struct stat *info,
                                   kx_status blame, kx_error *err)
 {
@@ -20,8 +22,7 @@ static kx_status open_for_reading(const char *path, bool only_regular, int *fd, 
     KX_FAIL_IF(*fd < 0, err, blame, "%s: %s", path, strerror(errno));
     KX_FAIL_IF(fstat(*fd, info) != 0, err, blame, "%s: %s", path, strerror(errno));
     KX_FAIL_IF(S_ISDIR(info->st_mode), err, blame, "%s: is a directory, a file is expected", path);
-    KX_FAIL_IF(only_regular && !S_ISREG(info->st_mode), err, blame,
-               "%s: is not a regular file and cannot be mapped", path);
+    KX_FAIL_IF(only_regular && !S_ISREG(info->st_mode), err, blame, "%s: is not a regular file", path);
 out:
     if (status != KX_OK && *fd >= 0) {
         close(*fd);
@@ -75,21 +76,35 @@ void kx_file_expect_range(const void *data, size_t bytes)
     madvise((void *)begin, (uintptr_t)data + bytes - begin, MADV_WILLNEED);
 }
 
+/* Up to CHUNK_BYTES of the file; 0 at its end. */
+static kx_status read_chunk(int fd, const char *path, uint8_t *chunk, size_t *got, kx_status blame,
+                            kx_error *err)
+{
+    kx_status status = KX_OK;
+    ssize_t count;
+    *got = 0;
+    do count = read(fd, chunk, CHUNK_BYTES);
+    while (count < 0 && errno == EINTR);
+    KX_FAIL_IF(count < 0, err, blame, "%s: %s", path, strerror(errno));
+    *got = (size_t)count;
+out:
+    return status;
+}
+
 kx_status kx_file_read(const char *path, kx_bytes *out, kx_status blame, kx_error *err)
 {
     kx_status status = KX_OK;
     int fd = -1;
     struct stat info;
+    uint8_t chunk[CHUNK_BYTES];
+    size_t got;
     KX_TRY(open_for_reading(path, false, &fd, &info, blame, err));
     for (;;) {
-        uint8_t chunk[64 * 1024];
-        ssize_t got = read(fd, chunk, sizeof chunk);
-        if (got < 0 && errno == EINTR) continue;
-        KX_FAIL_IF(got < 0, err, blame, "%s: %s", path, strerror(errno));
+        KX_TRY(read_chunk(fd, path, chunk, &got, blame, err));
         if (got == 0) break;
-        KX_FAIL_IF((size_t)got > out->cap - out->size, err, blame,
+        KX_FAIL_IF(got > out->cap - out->size, err, blame,
                    "%s: the file is larger than the limit of %zu bytes", path, out->cap);
-        KX_TRY(kx_bytes_append(out, chunk, (size_t)got, err));
+        KX_TRY(kx_bytes_append(out, chunk, got, err));
     }
 out:
     if (fd >= 0) close(fd);
@@ -106,6 +121,12 @@ bool kx_file_is_directory(const char *path)
 {
     struct stat info;
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+bool kx_file_is_regular(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
 /* A device or a pipe, whose place a renamed file must not take. */
@@ -191,6 +212,28 @@ void kx_file_write_discard(kx_file_write *file)
     free(file->temporary);
     free(file->path);
     *file = (kx_file_write){.fd = -1};
+}
+
+kx_status kx_file_copy(const char *from, const char *to, kx_status blame, kx_error *err)
+{
+    kx_status status = KX_OK;
+    int fd = -1;
+    struct stat info;
+    kx_file_write file = {.fd = -1};
+    uint8_t chunk[CHUNK_BYTES];
+    size_t got;
+    KX_TRY(open_for_reading(from, true, &fd, &info, blame, err));
+    KX_TRY(kx_file_write_open(&file, to, err));
+    for (;;) {
+        KX_TRY(read_chunk(fd, from, chunk, &got, blame, err));
+        if (got == 0) break;
+        KX_TRY(kx_file_write_bytes(&file, chunk, got, err));
+    }
+    KX_TRY(kx_file_write_commit(&file, err));
+out:
+    kx_file_write_discard(&file);
+    if (fd >= 0) close(fd);
+    return status;
 }
 
 kx_status kx_file_free_bytes(const char *path, uint64_t *bytes, kx_error *err)

@@ -32,6 +32,7 @@ kx_status kx_file_read(const char *path, kx_bytes *out, kx_status blame, kx_erro
 
 bool kx_file_exists(const char *path); /* anything at that path */
 bool kx_file_is_directory(const char *path);
+bool kx_file_is_regular(const char *path); /* links are followed */
 
 /* A file being written: the bytes go to a temporary beside `path`, which commit renames into place after
  * fsync; discard (also right after commit) removes what is left. */
@@ -49,6 +50,10 @@ kx_status kx_file_write_at(kx_file_write *file, uint64_t offset, const void *dat
                            kx_error *err);
 kx_status kx_file_write_commit(kx_file_write *file, kx_error *err);
 void kx_file_write_discard(kx_file_write *file);
+
+/* The bytes of the regular file `from`, of any size, to the file `to`. `blame` is the status for what is
+ * wrong with `from`. */
+kx_status kx_file_copy(const char *from, const char *to, kx_status blame, kx_error *err);
 
 /* Bytes free for this user on the file system that holds `path` (its folder, when it does not exist yet). */
 kx_status kx_file_free_bytes(const char *path, uint64_t *bytes, kx_error *err);

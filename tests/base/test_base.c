@@ -105,6 +105,37 @@ static void a_written_file_appears_whole_or_not_at_all(void **state)
     assert_int_equal(kx_file_write_open(&file, folder, &err), KX_ERR_OUTPUT);
 }
 
+static void a_copy_is_whole_or_not_there(void **state)
+{
+    (void)state;
+    kx_error err = {0};
+    static uint8_t data[3 * 65536 + 5];
+    char folder[2048], path[2100], pipe[2100];
+    snprintf(folder, sizeof folder, "%s/copy", test_temporary_folder());
+    assert_ok(kx_file_make_directory(folder, &err));
+    snprintf(path, sizeof path, "%s/copy.bin", folder);
+    for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)(i * 7 + i / 65536);
+    assert_ok(kx_file_copy(test_write_file("long", data, sizeof data), path, KX_ERR_MODEL, &err));
+    size_t bytes;
+    uint8_t *content = test_read_file(path, &bytes);
+    assert_int_equal(bytes, sizeof data);
+    assert_memory_equal(content, data, bytes);
+    free(content);
+    assert_ok(kx_file_copy(test_write_file("empty-too", "", 0), path, KX_ERR_MODEL, &err));
+    free(test_read_file(path, &bytes));
+    assert_int_equal(bytes, 0);
+    unlink(path);
+    snprintf(pipe, sizeof pipe, "%s/pipe", test_temporary_folder());
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    const char *const none[] = {"/nonexistent/file", folder, pipe, "/dev/zero"};
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        err = (kx_error){0};
+        assert_int_equal(kx_file_copy(none[i], path, KX_ERR_INPUT, &err), KX_ERR_INPUT);
+        assert_false(kx_file_is_regular(none[i]));
+    }
+    assert_int_equal(files_in(folder), 0);
+}
+
 static void a_map_refuses_what_it_cannot_hold(void **state)
 {
     (void)state;
@@ -132,6 +163,7 @@ int main(void)
         cmocka_unit_test(a_hash_is_fnv_1a),
         cmocka_unit_test(an_arena_gives_zeroed_apart_blocks),
         cmocka_unit_test(a_written_file_appears_whole_or_not_at_all),
+        cmocka_unit_test(a_copy_is_whole_or_not_there),
         cmocka_unit_test(a_map_refuses_what_it_cannot_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

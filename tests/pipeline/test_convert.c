@@ -3,6 +3,7 @@
 #include "pipeline_test_support.h"
 
 #include <dirent.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char transformer[] = "transformer/diffusion_pytorch_model.safetensors";
@@ -193,6 +194,90 @@ static void a_cancelled_conversion_leaves_nothing(void **state)
     }
 }
 
+/* ---- What is not weights ---- */
+
+static void count_warning(void *user, const char *sentence)
+{
+    *(int *)user += strstr(sentence, "is not a regular file") != NULL;
+}
+
+static void link_to(const char *target, const char *folder, const char *name)
+{
+    if (symlink(target, test_path_in(folder, name)) != 0) fail_msg("cannot make %s", name);
+}
+
+/* A sparse file of more bytes than the program reads of any text. */
+static void write_large_file(const char *path)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(ftruncate(fileno(file), ((off_t)64 << 20) + 12345), 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Pipes would be waited for, devices read for ever. */
+static void other_files_are_copied_and_what_is_none_is_left_out(void **state)
+{
+    (void)state;
+    kx_error err = {0};
+    struct stat info;
+    int warnings = 0;
+    const char *folder = test_linked_model("with-others", NULL);
+    const char *packed = test_path_in(test_temporary_folder(), "packed-with-others");
+    test_write_file("LICENSE.of-theirs", "free", 4);
+    link_to(test_path_in(test_temporary_folder(), "LICENSE.of-theirs"), folder, "LICENSE.md");
+    write_large_file(test_path_in(folder, "NOTICE"));
+    write_large_file(test_path_in(folder, "tokenizer/more.json"));
+    assert_int_equal(mkfifo(test_path_in(folder, "README.pipe"), 0600), 0);
+    link_to("/dev/zero", folder, "tokenizer_2/zero");
+    link_to("/nowhere", folder, "tokenizer_2/nowhere");
+    assert_ok(kx_file_make_directory(test_path_in(folder, "README.folder"), &err));
+    kx_model_options options = test_model_options(folder);
+    options.warn = count_warning;
+    options.user = &warnings;
+    assert_ok(kx_model_convert(&options, packed, KX_PRECISION_INT8, NULL, &err));
+    assert_int_equal(warnings, 3);
+    static const struct {
+        const char *name;
+        off_t bytes;
+    } copied[] = {{"LICENSE.md", 4},
+                  {"NOTICE", ((off_t)64 << 20) + 12345},
+                  {"tokenizer/more.json", ((off_t)64 << 20) + 12345}};
+    for (size_t i = 0; i < sizeof copied / sizeof copied[0]; i++) {
+        assert_int_equal(lstat(test_path_in(packed, copied[i].name), &info), 0);
+        assert_true(S_ISREG(info.st_mode) && info.st_size == copied[i].bytes);
+    }
+    static const char *const left_out[] = {"README.pipe", "README.folder", "tokenizer_2/zero",
+                                           "tokenizer_2/nowhere"};
+    for (size_t i = 0; i < sizeof left_out / sizeof left_out[0]; i++)
+        assert_int_equal(lstat(test_path_in(packed, left_out[i]), &info), -1);
+    kx_model_close(open_as(packed, KX_PRECISION_AUTO));
+    for (size_t i = 0; i < 3; i++) unlink(test_path_in(packed, copied[i].name));
+    unlink(test_path_in(folder, "NOTICE"));
+    unlink(test_path_in(folder, "tokenizer/more.json"));
+}
+
+static void note_bytes(void *user, const kx_progress *progress)
+{
+    *(uint64_t *)user = progress->done;
+}
+
+/* The memory of a process is a regular file whose first byte cannot be read. */
+static void an_unreadable_file_is_told_before_weights_are_written(void **state)
+{
+    (void)state;
+    kx_error err = {0};
+    uint64_t done = 0;
+    kx_callbacks callbacks = {.progress = note_bytes, .user = &done};
+    const char *folder = test_linked_model("unreadable", NULL);
+    const char *packed = test_path_in(test_temporary_folder(), "packed-unreadable");
+    link_to("/proc/self/mem", folder, "LICENSE");
+    kx_status status = convert(folder, packed, KX_PRECISION_INT8, &callbacks, &err);
+    test_refused("unreadable", &err, status, KX_ERR_MODEL, "LICENSE");
+    assert_int_equal(done, 0);
+    assert_int_equal(entries_like(test_temporary_folder(), "packed-unreadable"), 0);
+}
+
 /* ---- What is broken ---- */
 
 static void verify_names_the_damaged_tensor(void **state)
@@ -360,6 +445,8 @@ int main(void)
         cmocka_unit_test(a_synthetic_model_is_packed_as_its_files_would_be),
         cmocka_unit_test(what_makes_no_sense_is_refused),
         cmocka_unit_test(a_cancelled_conversion_leaves_nothing),
+        cmocka_unit_test(other_files_are_copied_and_what_is_none_is_left_out),
+        cmocka_unit_test(an_unreadable_file_is_told_before_weights_are_written),
         cmocka_unit_test(verify_names_the_damaged_tensor),
         cmocka_unit_test(a_cut_packed_file_is_refused),
         cmocka_unit_test(a_wrong_description_is_refused),

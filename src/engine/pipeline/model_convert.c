@@ -1,6 +1,5 @@
 /* A model folder out of another one, with its transformer and T5 packed. The VAE and CLIP, which stay in f32
  * precision, are copied, and so is what is not weights. */
-#include "base/limits.h"
 #include "engine/formats/new_folder.h"
 #include "engine/pipeline/model.h"
 #include "engine/pipeline/part_packer.h"
@@ -10,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROOM_FOR_THE_REST = 64 << 20 /* headers, configurations, tokenizers */ };
+enum { ROOM_FOR_HEADERS = 8 << 20 };
 
 typedef struct conversion {
     kx_model *model;
@@ -26,37 +25,37 @@ static bool is_packed_part(kx_part_kind kind)
 
 /* ---- What is not weights ------------------------------------------------------------------------------- */
 
-static kx_status copy_file(const char *from, const char *to, kx_error *err)
+static kx_status copy_file(conversion *c, const char *from, const char *to, kx_error *err)
 {
     kx_status status = KX_OK;
-    kx_bytes bytes = {.cap = KX_LIMIT_TOKENIZER_BYTES};
-    kx_file_write file = {.fd = -1};
-    KX_TRY(kx_file_read(from, &bytes, KX_ERR_MODEL, err));
-    KX_TRY(kx_file_write_open(&file, to, err));
-    KX_TRY(kx_file_write_bytes(&file, bytes.data, bytes.size, err));
-    KX_TRY(kx_file_write_commit(&file, err));
+    KX_TRY(kx_ticker_advance(&c->ticker, 0, err));
+    KX_TRY(kx_file_copy(from, to, KX_ERR_MODEL, err));
 out:
-    kx_file_write_discard(&file);
-    kx_bytes_free(&bytes);
     return status;
 }
 
-/* from_folder/name -> to_folder/name, whose folder is made; nothing when there is no such file. */
-static kx_status copy_named(const char *from_folder, const char *name, const char *to_folder, kx_error *err)
+/* from_folder/name -> to_folder/name, whose folder is made. The model does without folders, pipes, devices
+ * and links to nothing, so they are left out, the last three with a word: reading one might never end. */
+static kx_status copy_named(conversion *c, const char *from_folder, const char *name, const char *to_folder,
+                            kx_error *err)
 {
     kx_status status = KX_OK;
     char *from = kx_file_join(from_folder, name), *to = kx_file_join(to_folder, name);
     KX_FAIL_IF(from == NULL || to == NULL, err, KX_ERR_MEMORY, "out of memory: a path");
-    if (!kx_file_exists(from) || kx_file_is_directory(from)) goto out;
+    if (kx_file_is_directory(from)) goto out;
+    if (!kx_file_is_regular(from)) {
+        kx_log_warn(&c->model->log, "%s: is not a regular file and is left out of the copy", from);
+        goto out;
+    }
     KX_TRY(kx_file_make_directory(to_folder, err));
-    KX_TRY(copy_file(from, to, err));
+    KX_TRY(copy_file(c, from, to, err));
 out:
     free(from);
     free(to);
     return status;
 }
 
-static kx_status copy_folder(const conversion *c, const char *from, const char *name, kx_error *err)
+static kx_status copy_folder(conversion *c, const char *from, const char *name, kx_error *err)
 {
     kx_status status = KX_OK;
     char *to = kx_file_join(c->folder.path, name);
@@ -64,7 +63,7 @@ static kx_status copy_folder(const conversion *c, const char *from, const char *
     KX_FAIL_IF(to == NULL, err, KX_ERR_MEMORY, "out of memory: a path");
     KX_FAIL_IF(directory == NULL, err, KX_ERR_MODEL, "%s: cannot be read", from);
     for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
-        if (entry->d_name[0] != '.') KX_TRY(copy_named(from, entry->d_name, to, err));
+        if (entry->d_name[0] != '.') KX_TRY(copy_named(c, from, entry->d_name, to, err));
 out:
     if (directory != NULL) closedir(directory);
     free(to);
@@ -72,7 +71,7 @@ out:
 }
 
 /* A configuration goes where diffusers has it, from wherever it was found. */
-static kx_status copy_config(const conversion *c, kx_config_kind kind, const char *to_name, kx_error *err)
+static kx_status copy_config(conversion *c, kx_config_kind kind, const char *to_name, kx_error *err)
 {
     kx_status status = KX_OK;
     const char *from = c->model->files->config_files[kind];
@@ -83,7 +82,7 @@ static kx_status copy_config(const conversion *c, kx_config_kind kind, const cha
     *slash = '\0';
     KX_TRY(kx_file_make_directory(to, err));
     *slash = '/';
-    KX_TRY(copy_file(from, to, err));
+    KX_TRY(copy_file(c, from, to, err));
 out:
     free(to);
     return status;
@@ -97,20 +96,21 @@ static bool is_about_the_model(const char *name)
     return false;
 }
 
-static kx_status copy_texts(const conversion *c, kx_error *err)
+static kx_status copy_texts(conversion *c, kx_error *err)
 {
     kx_status status = KX_OK;
     const char *from = c->model->files->path;
     DIR *directory = opendir(from);
     KX_FAIL_IF(directory == NULL, err, KX_ERR_MODEL, "%s: cannot be read", from);
     for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
-        if (is_about_the_model(entry->d_name)) KX_TRY(copy_named(from, entry->d_name, c->folder.path, err));
+        if (is_about_the_model(entry->d_name))
+            KX_TRY(copy_named(c, from, entry->d_name, c->folder.path, err));
 out:
     if (directory != NULL) closedir(directory);
     return status;
 }
 
-static kx_status copy_rest(const conversion *c, kx_error *err)
+static kx_status copy_rest(conversion *c, kx_error *err)
 {
     kx_status status = KX_OK;
     static const char *const names[KX_CONFIG_KINDS] = {
@@ -205,12 +205,14 @@ kx_status kx_model_convert(const kx_model_options *options, const char *folder, 
     KX_TRY(kx_new_folder_check(folder, 0, err)); /* before the model is looked at */
     KX_TRY(open_source(&c, options, err));
     KX_TRY(measure(&c, precision, &total, err));
-    KX_TRY(kx_new_folder_check(folder, total + ROOM_FOR_THE_REST, err));
+    KX_TRY(kx_new_folder_check(folder, total + ROOM_FOR_HEADERS, err));
     kx_ticker_start(&c.ticker, callbacks, "write", total);
     KX_TRY(kx_ticker_advance(&c.ticker, 0, err));
     KX_TRY(kx_new_folder_begin(&c.folder, folder, err));
-    for (int kind = 0; kind < KX_PART_COUNT; kind++) KX_TRY(write_part(&c, (kx_part_kind)kind, err));
+    /* First what is small and may be unreadable; and whether it has left room for the weights. */
     KX_TRY(copy_rest(&c, err));
+    KX_TRY(kx_new_folder_check(folder, total + ROOM_FOR_HEADERS, err));
+    for (int kind = 0; kind < KX_PART_COUNT; kind++) KX_TRY(write_part(&c, (kx_part_kind)kind, err));
     KX_TRY(kx_new_folder_commit(&c.folder, err));
 out:
     kx_new_folder_discard(&c.folder);
