@@ -108,7 +108,15 @@ static void no_call_needs_an_error_to_fill(void **state)
     kx_bench_options bench = kx_bench_options_default();
     bench.cpu = "abacus";
     assert_int_equal(kx_bench_run(&bench, NULL, NULL, NULL, NULL), KX_ERR_INPUT);
+    kx_cache_kind kind;
+    double threshold;
+    assert_int_equal(kx_cache_parse("last-block", &kind, &threshold, NULL), KX_ERR_INPUT);
     options.cpu = NULL;
+    assert_int_equal(kx_model_convert(&options, in_folder("packed"), KX_PRECISION_F32, NULL, NULL),
+                     KX_ERR_INPUT);
+    assert_int_equal(
+        kx_model_synth_packed(in_folder("packed"), KX_SYNTH_TINY, 0, KX_PRECISION_F32, NULL, NULL),
+        KX_ERR_INPUT);
     assert_int_equal(kx_model_open(&model, &options, NULL), KX_OK);
     assert_int_equal(kx_edit_run(model, &request, NULL, &result, NULL), KX_ERR_INPUT);
     request.steps = -1;
@@ -120,13 +128,16 @@ static void no_call_needs_an_error_to_fill(void **state)
     request.prompt = "x";
     request.steps = 1;
     request.width_px = request.height_px = 16;
+    request.profile = KX_PROFILE_ROWS;
     char *json = NULL;
+    assert_int_equal(kx_cache_parse("first-block=0.1", &kind, &threshold, NULL), KX_OK);
     assert_int_equal(kx_model_describe(model, &json, NULL), KX_OK);
     assert_non_null(strstr(json, "\"licence\""));
     assert_int_equal(kx_model_verify(model, NULL, NULL), KX_OK);
     assert_int_equal(kx_edit_plan(model, &request, &plan, NULL), KX_OK);
     assert_int_equal(kx_edit_run(model, &request, NULL, &result, NULL), KX_OK);
     assert_int_equal(kx_picture_save(&result->images[0].picture, in_folder("x.png"), NULL, NULL), KX_OK);
+    assert_int_equal(kx_profile_save(result->profile, in_folder("x.json"), NULL), KX_ERR_USAGE);
     assert_int_equal(kx_picture_load(&loaded, in_folder("x.png"), NULL), KX_OK);
     kx_picture_free(&loaded);
     kx_free(json);

@@ -28,9 +28,11 @@ static bool read_threshold(const char *text, double *value)
     return *end == '\0' && *value >= 0 && *value <= KX_LIMIT_CACHE_MAX;
 }
 
-kx_status kx_cache_parse(const char *text, kx_cache_kind *kind, double *threshold, kx_error *err)
+kx_status kx_cache_parse(const char *text, kx_cache_kind *kind, double *threshold, kx_error *caller_err)
 {
     kx_status status = KX_OK;
+    kx_error own_err = {0};
+    kx_error *err = caller_err != NULL ? caller_err : &own_err;
     size_t length = strcspn(text, "=");
     int found = -1;
     *threshold = -1;
