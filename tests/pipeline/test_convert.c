@@ -319,6 +319,27 @@ static void verify_names_the_damaged_tensor(void **state)
     }
 }
 
+static void note_progress(void *user, const kx_progress *progress)
+{
+    *(kx_progress *)user = *progress;
+}
+
+static void verify_reaches_its_total(void **state)
+{
+    (void)state;
+    const char *folders[] = {test_tiny_model(), packed_tiny("totalled", KX_PRECISION_BF16)};
+    for (size_t i = 0; i < 2; i++) {
+        kx_error err = {0};
+        kx_progress last = {0};
+        kx_callbacks callbacks = {.progress = note_progress, .user = &last};
+        kx_model *model = open_as(folders[i], KX_PRECISION_AUTO);
+        assert_ok(kx_model_verify(model, &callbacks, &err));
+        assert_string_equal(last.stage, "verify");
+        assert_true(last.total > 0 && last.done == last.total);
+        kx_model_close(model);
+    }
+}
+
 static void a_cut_packed_file_is_refused(void **state)
 {
     (void)state;
@@ -448,6 +469,7 @@ int main(void)
         cmocka_unit_test(other_files_are_copied_and_what_is_none_is_left_out),
         cmocka_unit_test(an_unreadable_file_is_told_before_weights_are_written),
         cmocka_unit_test(verify_names_the_damaged_tensor),
+        cmocka_unit_test(verify_reaches_its_total),
         cmocka_unit_test(a_cut_packed_file_is_refused),
         cmocka_unit_test(a_wrong_description_is_refused),
         cmocka_unit_test(only_matrices_can_be_packed),

@@ -118,6 +118,7 @@ static kx_status verify_checksums(const kx_safetensors *file, const kx_safetenso
                    "%s: tensor %s is damaged: its checksum is not the one that was written", file->path,
                    ordered[i]->name);
     }
+    KX_TRY(kx_ticker_advance(ticker, sums->bytes, err)); /* they were read, too */
 out:
     free(ordered);
     return status;
