@@ -213,6 +213,14 @@ static void too_many_images(kx_edit_request *r)
 {
     r->num_images = 65;
 }
+static void unknown_profile(kx_edit_request *r)
+{
+    r->profile = (kx_profile_mode)3;
+}
+static void negative_profile(kx_edit_request *r)
+{
+    r->profile = (kx_profile_mode)-1;
+}
 static void unknown_noise(kx_edit_request *r)
 {
     r->noise_stream = (kx_noise_stream)3;
@@ -292,6 +300,8 @@ static const bad_value bad_values[] = {
     {"no images", no_images, KX_ERR_INPUT, "0 images"},
     {"too many images", too_many_images, KX_ERR_INPUT, "65 images"},
     {"an unknown noise", unknown_noise, KX_ERR_INPUT, "noise stream 3"},
+    {"an unknown profile", unknown_profile, KX_ERR_INPUT, "profile mode 3"},
+    {"a negative profile", negative_profile, KX_ERR_INPUT, "profile mode -1"},
     {"a dump of two images", dump_of_two, KX_ERR_USAGE, "goes with one image"},
     {"a noise for two images", noise_for_two, KX_ERR_USAGE, "goes with one image"},
     {"a noise that does not exist", missing_noise, KX_ERR_INPUT, "/nowhere/noise.safetensors"},

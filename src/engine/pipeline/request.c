@@ -89,6 +89,8 @@ kx_status kx_request_check(const kx_edit_request *request, bool prompt_needed, k
     KX_FAIL_IF(request->preview_steps < 0 || request->checkpoint_steps < 0, err, KX_ERR_INPUT,
                "a preview each %d steps and a checkpoint each %d are asked for, 0 or more are possible",
                request->preview_steps, request->checkpoint_steps);
+    KX_FAIL_IF((unsigned)request->profile > KX_PROFILE_EVENTS, err, KX_ERR_INPUT, "unknown profile mode %d",
+               (int)request->profile);
     KX_FAIL_IF(request->resume != NULL && request->dump_file != NULL, err, KX_ERR_USAGE,
                "a dump holds every step, so it cannot begin at a checkpoint");
 out:
