@@ -87,11 +87,15 @@ static uint64_t hash_configs(uint64_t hash, const kx_model *model)
     return kx_hash64_add(hash, numbers, sizeof numbers);
 }
 
-static uint64_t hash_model(const kx_model *model)
+/* Once a model: it touches every tensor, of which some may have to come from the disk. */
+static uint64_t hash_of_model(kx_model *model)
 {
+    if (model->hash_is_known) return model->hash;
     uint64_t hash = KX_HASH64_START;
     for (int i = 0; i < KX_PART_COUNT; i++) hash = hash_part(hash, &model->files->parts[i]);
-    return hash_configs(hash, model);
+    model->hash = hash_configs(hash, model);
+    model->hash_is_known = true;
+    return model->hash;
 }
 
 static uint64_t hash_streams(uint64_t hash, const kx_job *job)
@@ -132,7 +136,7 @@ static uint64_t hash_edit(const kx_job *job)
 void kx_checkpoint_identify(kx_job *job)
 {
     if (job->request->resume == NULL && job->checkpoint == NULL) return;
-    job->model_hash = hash_model(job->model);
+    job->model_hash = hash_of_model(job->model);
     job->edit_hash = hash_edit(job);
 }
 

@@ -39,6 +39,8 @@ struct kx_model {
     kx_geometry_rules rules;
     int default_steps;
     double default_guidance;
-    kx_reuse *reuse;        /* what the encoders made, for later edits */
+    kx_reuse *reuse; /* what the encoders made, for later edits */
+    uint64_t hash;   /* which model this is, for checkpoints; computed when one is asked for first */
+    bool hash_is_known;
     size_t max_text_tokens; /* T5 ids are padded to this many */
 };
