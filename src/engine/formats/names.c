@@ -1,5 +1,7 @@
 #include "engine/formats/names.h"
 
+#include "engine/formats/checksum.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -299,7 +301,7 @@ bool kx_names_is_ignored(kx_part_kind kind, const char *name)
         "text_projection", "logit_scale",
         "spiece_model",    "scaled_fp8",
         "input_scale",     "scale_input",
-        "comfy_quant",     "kontext.checksums",
+        "comfy_quant",     KX_CHECKSUM_TENSOR,
     };
     for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
         if (ends_with(name, tails[i])) return true;

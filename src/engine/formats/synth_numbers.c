@@ -1,5 +1,9 @@
 #include "engine/formats/synth_numbers.h"
 
+#include "base/hash64.h"
+
+#include <string.h>
+
 enum { STEPS = 511 /* values of the sum of two bytes */ };
 static const double sum_deviation = 104.5108; /* of that sum: sqrt(2 (256^2 - 1) / 12) */
 
@@ -13,8 +17,7 @@ static uint64_t mix(uint64_t x)
 
 static uint64_t hash_name(uint64_t seed, const char *name)
 {
-    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
-    for (; *name != '\0'; name++) hash = (hash ^ (uint8_t)*name) * 0x100000001b3u;
+    uint64_t hash = kx_hash64_add(KX_HASH64_START, name, strlen(name));
     return mix(hash ^ mix(seed + 0x9e3779b97f4a7c15u));
 }
 
