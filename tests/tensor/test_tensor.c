@@ -101,6 +101,9 @@ static void slices_of_stacked_weights_are_their_rows(void **state)
     kx_weight stacked = kx_weight_stack(&first, &second);
     stacked = kx_weight_stack(&stacked, &third);
     assert_int_equal(kx_weight_rows(&stacked), 11);
+    static const size_t segment_bytes[] = {4 * 3 * 4, 2 * 3 * 4, 5 * 3 * 4};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(kx_weight_segment_bytes(&stacked, &stacked.segments[i]), segment_bytes[i]);
     kx_weight_read_f32(&stacked, all);
     assert_true(all[0] == 0 && all[4 * 3] == 2000 && all[6 * 3] == 2500 && all[32] == 0.5f * 5042);
     for (int64_t from = 0; from <= 11; from++)
@@ -130,6 +133,7 @@ static void weights_are_read_at_odd_addresses(void **state)
     weight.segments[0] = (kx_weight_segment){.data = bytes + 1, .rows = 1, .dtype = KX_F32, .scale = 1};
     weight.segments[1] = (kx_weight_segment){.data = bytes + 5, .rows = 1, .dtype = KX_BF16, .scale = 2};
     kx_weight_read_f32(&weight, out);
+    assert_int_equal(kx_weight_segment_bytes(&weight, &weight.segments[1]), 2);
     assert_true(out[0] == 3.25f && out[1] == -3.0f);
 }
 

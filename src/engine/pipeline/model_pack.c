@@ -1,7 +1,6 @@
 #define _GNU_SOURCE /* MADV_HUGEPAGE */
 #include "engine/pipeline/model_pack.h"
 
-#include "base/file.h"
 #include "engine/formats/ticker.h"
 
 #include <stdlib.h>
@@ -130,11 +129,7 @@ static kx_status pack(void *context, const char *name, kx_linear *linear, kx_err
     linear->packed = &matrix->packed;
     bytes = matrix->bytes;
     matrix = NULL;
-    for (int i = 0; i < linear->weight.num_segments; i++) {
-        const kx_weight_segment *segment = &linear->weight.segments[i];
-        size_t cols = (size_t)kx_weight_cols(&linear->weight);
-        kx_file_drop_range(segment->data, (size_t)segment->rows * cols * kx_dtype_bytes(segment->dtype));
-    }
+    kx_weight_drop(&linear->weight);
     KX_TRY(kx_ticker_advance(&work->ticker, bytes, err));
 out:
     if (matrix != NULL) munmap(matrix->memory, matrix->bytes);

@@ -63,12 +63,9 @@ out:
 
 static bool is_within(const kx_weight *weight, const void *data)
 {
-    int64_t cols = kx_weight_cols(weight);
     for (int i = 0; i < weight->num_segments; i++) {
-        const kx_weight_segment *segment = &weight->segments[i];
-        const uint8_t *start = segment->data;
-        size_t bytes = (size_t)(segment->rows * cols) * kx_dtype_bytes(segment->dtype);
-        if ((const uint8_t *)data >= start && (const uint8_t *)data < start + bytes) return true;
+        const uint8_t *start = weight->segments[i].data, *at = data;
+        if (at >= start && at < start + kx_weight_segment_bytes(weight, &weight->segments[i])) return true;
     }
     return false;
 }

@@ -147,11 +147,9 @@ static kx_ops ops_of(const packing *p, kx_scratch *scratch, bool dry)
 static void feed_matrix(const packing *p, const kx_weight *weight,
                         void (*tell)(void *context, const void *data, size_t bytes))
 {
-    int64_t cols = kx_weight_cols(weight);
     for (int i = 0; tell != NULL && i < weight->num_segments; i++) {
         const kx_weight_segment *segment = &weight->segments[i];
-        tell(p->feed->context, segment->data,
-             (size_t)(segment->rows * cols) * kx_dtype_bytes(segment->dtype));
+        tell(p->feed->context, segment->data, kx_weight_segment_bytes(weight, segment));
     }
 }
 

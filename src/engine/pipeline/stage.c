@@ -1,6 +1,5 @@
 #include "engine/pipeline/stage.h"
 
-#include "base/file.h"
 #include "engine/pipeline/memory.h"
 
 kx_status kx_stage_measure(const kx_model *model, kx_stage_work *work, void *job, kx_stage_cost *cost,
@@ -15,16 +14,6 @@ kx_status kx_stage_measure(const kx_model *model, kx_stage_work *work, void *job
     work(job, &ops);
     cost->flops = ops.flops;
     return kx_ops_status(&ops, err);
-}
-
-/* Every weight of a model lies in a mapped file. */
-static void forget(const kx_weight *weight)
-{
-    size_t cols = (size_t)kx_weight_cols(weight);
-    for (int i = 0; i < weight->num_segments; i++) {
-        const kx_weight_segment *segment = &weight->segments[i];
-        kx_file_drop_range(segment->data, (size_t)segment->rows * cols * kx_dtype_bytes(segment->dtype));
-    }
 }
 
 kx_status kx_stage_run(const kx_model *model, kx_stage_work *work, void *job, const kx_stage_watch *watch,
@@ -44,7 +33,7 @@ kx_status kx_stage_run(const kx_model *model, kx_stage_work *work, void *job, co
         .cancelled_user = watch->callbacks->user,
         .trace = watch->trace,
         .trace_user = job,
-        .forget = forget,
+        .forget = kx_weight_drop, /* every weight of a model lies in a mapped file */
         .profiler = watch->profiler,
     };
     work(job, &ops);

@@ -13,9 +13,8 @@ void kx_expect_linear(kx_ops *ops, const kx_linear *linear)
         if (packed->sums != NULL) kx_file_expect_range(packed->sums, bytes.sums);
         return;
     }
-    size_t cols = (size_t)kx_weight_cols(&linear->weight);
     for (int i = 0; i < linear->weight.num_segments; i++) {
         const kx_weight_segment *segment = &linear->weight.segments[i];
-        kx_file_expect_range(segment->data, (size_t)segment->rows * cols * kx_dtype_bytes(segment->dtype));
+        kx_file_expect_range(segment->data, kx_weight_segment_bytes(&linear->weight, segment));
     }
 }

@@ -1,5 +1,7 @@
 #include "engine/tensor/weight.h"
 
+#include "base/file.h"
+
 #include <assert.h>
 #include <stdio.h>
 
@@ -13,6 +15,19 @@ int64_t kx_weight_cols(const kx_weight *weight)
     int64_t cols = 1;
     for (int i = 1; i < weight->rank; i++) cols *= weight->shape[i];
     return cols;
+}
+
+size_t kx_weight_segment_bytes(const kx_weight *weight, const kx_weight_segment *segment)
+{
+    return (size_t)segment->rows * (size_t)kx_weight_cols(weight) * kx_dtype_bytes(segment->dtype);
+}
+
+void kx_weight_drop(const kx_weight *weight)
+{
+    for (int i = 0; i < weight->num_segments; i++) {
+        const kx_weight_segment *segment = &weight->segments[i];
+        kx_file_drop_range(segment->data, kx_weight_segment_bytes(weight, segment));
+    }
 }
 
 kx_weight kx_weight_slice(const kx_weight *weight, int64_t first, int64_t count)

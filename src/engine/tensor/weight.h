@@ -43,6 +43,10 @@ typedef struct kx_weight_source {
 
 int64_t kx_weight_rows(const kx_weight *weight);  /* shape[0], or 1 for a scalar */
 int64_t kx_weight_cols(const kx_weight *weight);  /* product of the other axes */
+/* Of one of its segments: rows x columns elements from its address on. */
+size_t kx_weight_segment_bytes(const kx_weight *weight, const kx_weight_segment *segment);
+/* Lets the pages of its files leave memory; they are read again when touched. */
+void kx_weight_drop(const kx_weight *weight);
 /* Rows first .. first+count-1, as a weight of the same columns. */
 kx_weight kx_weight_slice(const kx_weight *weight, int64_t first, int64_t count);
 /* The rows of `a`, then those of `b` (equal columns; segments must fit). */
