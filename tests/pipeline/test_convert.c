@@ -387,6 +387,8 @@ static void a_wrong_description_is_refused(void **state)
          "double_blocks.0.img_attn.qkv"},
         {"\\\"double_blocks.0.img_attn.qkv\\\":[288,96,0]", "\\\"double_blocks.0.img_attn.qkv\\\":[288,-6,0]",
          "must be 1 to"},
+        {"\\\"double_blocks.0.img_attn.qkv\\\":[288,96,0]", "\\\"double_blocks.0.img_att\\\":[288,1048577,0]",
+         "must be 1 to 1048576"},
         {"\\\"double_blocks.0.img_attn.qkv.weight\\\":[288,96]",
          "\\\"double_blocks.0.img_attn.qkv.weight\\\":[288,98]", "double_blocks.0.img_attn.qkv"},
         {"\\\"double_blocks.0.img_attn.proj.weight\\\":[96,96]",

@@ -199,6 +199,10 @@ static kx_status append_entries(kx_bytes *text, const char *key, const kx_packed
     snprintf(line, sizeof line, ",\"%s\":{", key);
     KX_TRY(append(text, line, err));
     for (size_t i = 0; i < count; i++) {
+        KX_FAIL_IF(entries[i].rows > KX_PACKED_MAX_EXTENT || entries[i].cols > KX_PACKED_MAX_EXTENT, err,
+                   KX_ERR_MODEL, "%s has %lld rows of %lld columns, %d of each are the most that is packed",
+                   entries[i].name, (long long)entries[i].rows, (long long)entries[i].cols,
+                   KX_PACKED_MAX_EXTENT);
         int used = snprintf(line, sizeof line, "%s\"%s\":[%lld,%lld", i > 0 ? "," : "", entries[i].name,
                             (long long)entries[i].rows, (long long)entries[i].cols);
         if (with_split)

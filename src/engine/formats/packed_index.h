@@ -28,7 +28,10 @@
 #define KX_PACKED_SCALES   ".packed_scales"
 #define KX_PACKED_SUMS     ".packed_sums"
 
-enum { KX_PACKED_VERSION = 1, KX_PACKED_MAX_EXTENT = 1 << 24, KX_PACKED_ALIGN = 64 };
+/* KX_PACKED_MAX_EXTENT bounds rows, columns and split. It is some fifty times the most that FLUX.1 has
+ * (21,504 rows), and rows x columns of all the KX_LIMIT_TENSORS matrices that a file can list are 2^56
+ * together, so that sums of elements and of bytes fit 63 bits. */
+enum { KX_PACKED_VERSION = 1, KX_PACKED_MAX_EXTENT = 1 << 20, KX_PACKED_ALIGN = 64 };
 
 typedef struct kx_packed_entry {
     const char *name;
@@ -65,7 +68,8 @@ typedef struct kx_packed_shapes {
 } kx_packed_shapes;
 kx_packed_shapes kx_packed_shapes_of(kx_dtype dtype, int64_t rows, int64_t cols, int64_t split);
 
-/* The metadata text of an index, terminated. */
+/* The metadata text of an index, terminated. Errors: KX_ERR_MODEL when a matrix is larger than can be read.
+ */
 kx_status kx_packed_index_text(const kx_packed_index *index, kx_bytes *text, kx_error *err);
 
 const char *kx_packed_precision(kx_dtype dtype); /* "int8", "bf16" */
