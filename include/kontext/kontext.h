@@ -164,7 +164,8 @@ typedef struct kx_model_options {
 } kx_model_options;
 
 KX_API kx_model_options kx_model_options_default(void);
-/* Maps the files, checks every name, shape and type, reads no weights. Errors: KX_ERR_MODEL, KX_ERR_MEMORY, KX_ERR_INPUT. */
+/* Maps the files, checks every name, shape and type; of the weights only vectors are read (biases, norms). Errors:
+ * KX_ERR_MODEL, KX_ERR_MEMORY, KX_ERR_INPUT. */
 KX_API kx_status kx_model_open(kx_model **model, const kx_model_options *options, kx_error *err);
 KX_API void kx_model_close(kx_model *model);
 
@@ -293,9 +294,9 @@ typedef struct kx_edit_request {
     int preview_steps;             /* callbacks.preview after each so many steps of an image; 0 = never */
     int checkpoint_steps;          /* callbacks.checkpoint after each so many steps of all images together, and after the
                                       last one; 0 = never */
-    const void *resume;            /* a checkpoint of the same request, model and kernel set: the edit goes on after its
-                                      step and ends with the same bytes. Another's is KX_ERR_INPUT; NULL = from the start.
-                                      A seed that is to be drawn is the checkpoint's */
+    const void *resume;            /* a checkpoint of the same request, model, precision, kernel set and version: the edit
+                                      goes on after its step and ends with the same bytes. Another's is KX_ERR_INPUT;
+                                      NULL = from the start. A seed that is to be drawn is the checkpoint's */
     size_t resume_bytes;
     kx_profile_mode profile;
 } kx_edit_request;

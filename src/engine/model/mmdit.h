@@ -15,7 +15,7 @@
  * Constant over a run: the rotation tables, the text and reference tokens behind their input layers, and all
  * that depends on time, guidance and pooled text only. The modulation vectors (per step 12 h for each double
  * block, 3 h for each single block, 2 h at the end) are computed for up to KX_MMDIT_WINDOW steps at once, so
- * the 27% of the model that are modulation weights are read once a run and not once a step.
+ * the 27% of the model that are modulation weights are read once for so many steps and not once a step.
  */
 #pragma once
 
@@ -48,8 +48,10 @@ typedef struct kx_mmdit kx_mmdit;
  * stay in the file. Errors: KX_ERR_MODEL, KX_ERR_MEMORY. */
 kx_status kx_mmdit_load(kx_mmdit **model, const kx_weight_source *source, const kx_mmdit_config *hints,
                         kx_error *err);
-/* Visits every matrix that a lower precision packs: those of the blocks, in the order of their use, without the
- * modulation. What surrounds the blocks is a fraction of the work and stays as it is in the file. */
+/* Visits every matrix that a lower precision packs: those of the blocks without the modulation, block after
+ * block; within a double block first the image's, then the text's: qkv, proj and the two of the MLP; within a
+ * single block kv, q, the MLP's first, and linear2. What surrounds the blocks is a fraction of the work and
+ * stays as it is in the file. */
 kx_status kx_mmdit_each_linear(kx_mmdit *model, kx_linear_visit *visit, void *context, kx_error *err);
 void kx_mmdit_free(kx_mmdit *model);
 const kx_mmdit_config *kx_mmdit_config_of(const kx_mmdit *model);
@@ -76,7 +78,8 @@ typedef enum kx_mmdit_probe {
     KX_MMDIT_PROBE_INPUT, /* the modulated input of the first double block; with that of the last step */
 } kx_mmdit_probe;
 
-/* The caller fills the upper part and says `last`; see kx_mmdit_take_cache. A step that is reused adds to the
+/* The caller fills probe, reuse and user, says `last` before each step and clears `filled` where a new
+ * picture begins; the rest is kx_mmdit_take_cache's and the steps'. A step that is reused adds to the
  * target's rows what the blocks that it leaves out added in the last whole step, and runs the final layer. */
 typedef struct kx_mmdit_cache {
     kx_mmdit_probe probe;
@@ -85,12 +88,13 @@ typedef struct kx_mmdit_cache {
     void *user;
     bool last;          /* no step follows: it is computed whole, and nothing is kept of it */
     bool reused;        /* what became of the step just done */
-    bool filled;        /* false: nothing is kept yet. Set it to false where a new picture begins */
+    bool filled;        /* false: nothing is kept yet */
     kx_tensor earlier;  /* (L, hidden), compared with */
     kx_tensor residual; /* (L, hidden), of the blocks that a reused step leaves out */
 } kx_mmdit_cache;
 
-/* What is constant over a run. Its tensors lie in the scratch of begin's ops. */
+/* What is constant over a run, and the modulation of a window of its steps. The tensors lie in the scratch of
+ * begin's ops. */
 typedef struct kx_mmdit_run {
     int64_t text, target, references; /* rows */
     int64_t steps;

@@ -1,5 +1,6 @@
 /* All modulation vectors of some steps: m = W silu(vec) + b for each block, beside each other in one row a
- * step. They are 27 % of the model and wanted once a run: their pages are let go at once. */
+ * step. Their weights are 27 % of the model and wanted once for all these steps: their pages are let go at
+ * once. */
 #include "engine/model/mmdit_parts.h"
 
 int64_t kx_mmdit_modulation_of_double(const kx_mmdit_config *config, int i)

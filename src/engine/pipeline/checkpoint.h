@@ -2,9 +2,9 @@
  *
  * One blob, in the byte order of the machine: a header (struct in checkpoint.c), then the f32 states of all
  * images. What comes before the steps (text, references) is computed again on resuming, so the blob stays
- * small: 1 MiB an image of 1024x1024. The header says by hashes which edit it is of: everything that
- * determines the result is in one of them (version and kernel set, model, request with pictures and noise),
- * so a checkpoint resumes the edit that it was taken from, or none.
+ * small: 1 MiB an image of 1024x1024. The header says which edit it is of: everything that determines the
+ * result is in it (version, kernel set and precision as text; the model, and the request with pictures and
+ * noise, as hashes), so a checkpoint resumes the edit that it was taken from, or none.
  */
 #pragma once
 
@@ -13,9 +13,9 @@
 /* The bytes of a checkpoint of `states` f32 numbers. */
 size_t kx_checkpoint_bytes(size_t states);
 
-/* Checks what can be told from request->resume alone: form, sums, version, kernel set. Where the request
- * draws its seed, *seed becomes the checkpoint's. Without a checkpoint nothing happens. Errors: KX_ERR_INPUT.
- */
+/* Checks what can be told from request->resume alone: form, sums, version, kernel set, precision. Where the
+ * request draws its seed, *seed becomes the checkpoint's. Without a checkpoint nothing happens. Errors:
+ * KX_ERR_INPUT. */
 kx_status kx_checkpoint_check(const kx_model *model, const kx_edit_request *request, uint64_t *seed,
                               kx_error *err);
 
@@ -24,7 +24,7 @@ kx_status kx_checkpoint_check(const kx_model *model, const kx_edit_request *requ
 void kx_checkpoint_identify(kx_job *job);
 
 /* Takes over states and place from request->resume, checked by kx_checkpoint_check. Errors: KX_ERR_INPUT when
- * it is of another model or edit. */
+ * it is of another model or edit, or holds what no edit leaves there. */
 kx_status kx_checkpoint_resume(kx_job *job, kx_error *err);
 
 /* Hands a checkpoint to the caller when one is due now that `steps_done` steps of `image` are done: after

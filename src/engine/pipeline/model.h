@@ -1,5 +1,6 @@
 /* An open model. Weights stay in the mapped files; what is held in memory are the tokenizers, the small
- * vectors (biases, norm scales) and the compute threads. */
+ * vectors (biases, norm scales), the compute threads, what the encoders made for later edits, and, in a lower
+ * precision of a model that does not come packed, the packed matrices from the first edit on. */
 #pragma once
 
 #include "base/log.h"

@@ -1,6 +1,7 @@
-/* The file of a packed part: the matrices in the order of their use, then the large plain tensors, then
- * vectors and scales. All tensors of matrices have multiples of 64 bytes, so they stay aligned; in models of
- * true size the data of each is whole pages. */
+/* The file of a packed part: the matrices block after block, as the network visits them; then the plain
+ * tensors of two and more axes, the vectors, the scales of plain tensors, and the checksums. All tensors of
+ * matrices have multiples of 64 bytes, so they stay aligned; in models of true size the data of each is whole
+ * pages. */
 #include "engine/formats/safetensors_writer.h"
 #include "engine/pipeline/part_packer.h"
 
