@@ -1,6 +1,7 @@
 /* Element types against their formulas, weights as row ranges, and the scratch stack. */
 #include "test_support.h"
 
+#include "engine/tensor/packed.h"
 #include "engine/tensor/scratch.h"
 #include "engine/tensor/tensor.h"
 #include "engine/tensor/weight.h"
@@ -91,6 +92,27 @@ static kx_weight ramp(float *memory, int64_t rows, float base, float scale)
     kx_weight weight = {.rank = 2, .shape = {rows, 3}, .num_segments = 1};
     weight.segments[0] = (kx_weight_segment){.data = memory, .rows = rows, .dtype = KX_F32, .scale = scale};
     return weight;
+}
+
+static void a_precision_packs_a_type_and_back(void **state)
+{
+    (void)state;
+    static const struct {
+        kx_precision precision;
+        const char *name;
+        kx_dtype packed, operand;
+    } rows[] = {{KX_PRECISION_F32, "f32", KX_F32, KX_F32},
+                {KX_PRECISION_BF16, "bf16", KX_BF16, KX_BF16},
+                {KX_PRECISION_INT8, "int8", KX_I8, KX_U8}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_string_equal(kx_precision_name(rows[i].precision), rows[i].name);
+        assert_int_equal(kx_packed_dtype(rows[i].precision), rows[i].packed);
+        assert_int_equal(kx_operand_dtype(rows[i].precision), rows[i].operand);
+        assert_int_equal(kx_precision_of(rows[i].packed), rows[i].precision);
+    }
+    assert_int_equal(kx_packed_dtype(KX_PRECISION_AUTO), KX_F32);
+    assert_string_equal(kx_precision_name(KX_PRECISION_AUTO), "auto");
+    assert_string_equal(kx_precision_name((kx_precision)4), "unknown");
 }
 
 static void slices_of_stacked_weights_are_their_rows(void **state)
@@ -227,6 +249,7 @@ int main(void)
         cmocka_unit_test(every_fp8_is_its_formula),
         cmocka_unit_test(bf16_rounds_to_the_nearest_and_ties_to_even),
         cmocka_unit_test(dtype_names_are_those_of_safetensors),
+        cmocka_unit_test(a_precision_packs_a_type_and_back),
         cmocka_unit_test(slices_of_stacked_weights_are_their_rows),
         cmocka_unit_test(weights_are_read_at_odd_addresses),
         cmocka_unit_test(a_missing_or_misshapen_parameter_is_named),

@@ -8,7 +8,7 @@
 
 const char *kx_packed_precision(kx_dtype dtype)
 {
-    return dtype == KX_I8 ? "int8" : "bf16";
+    return kx_precision_name(kx_precision_of(dtype));
 }
 
 kx_packed_shapes kx_packed_shapes_of(kx_dtype dtype, int64_t rows, int64_t cols, int64_t split)

@@ -60,7 +60,7 @@ static void call_linear(kx_ops *ops, void *operands)
 /* The weights packed for the precision, and x as its operand. */
 static void pack_operands(kx_ops *ops, const bench_case *what, bench_operands *o)
 {
-    kx_dtype dtype = what->precision == KX_PRECISION_INT8 ? KX_I8 : KX_BF16;
+    kx_dtype dtype = kx_packed_dtype(what->precision);
     kx_packed_bytes bytes = kx_packed_size(dtype, what->N, what->K, 0);
     o->packed = (kx_packed){.dtype = dtype, .rows = what->N, .cols = what->K};
     o->packed.data = kx_driver_take(ops, "packed weights", (int64_t)bytes.data);

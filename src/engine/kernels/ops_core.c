@@ -68,7 +68,7 @@ void kx_ops_forget(kx_ops *ops, const kx_weight *weight)
 
 bool kx_ops_narrow(const kx_ops *ops)
 {
-    return ops->precision == KX_PRECISION_INT8 || ops->precision == KX_PRECISION_BF16;
+    return kx_operand_dtype(ops->precision) != KX_F32;
 }
 
 /* Planes an odd number of cache lines apart, so that they do not fall into one set of the cache. */
@@ -81,12 +81,11 @@ kx_tensor kx_ops_take_operand(kx_ops *ops, const char *name, int64_t rows, int64
 {
     if (!kx_ops_narrow(ops)) return kx_ops_take(ops, name, rows, cols);
     assert(split >= 0 && split < cols);
-    bool scaled = ops->precision == KX_PRECISION_INT8;
-    kx_dtype dtype = scaled ? KX_U8 : KX_BF16;
+    kx_dtype dtype = kx_operand_dtype(ops->precision);
     kx_tensor operand = {
         .dtype = dtype, .rows = rows, .cols = cols, .plane_bytes = plane_rows(rows) * KX_PLANE_BYTES};
     operand.data = kx_driver_take(ops, name, kx_packed_planes(dtype, cols, split) * operand.plane_bytes);
-    if (!scaled) return operand;
+    if (dtype != KX_U8) return operand;
     operand.scale_stride = rows;
     operand.scales =
         kx_driver_take(ops, "scales", kx_packed_groups(dtype, cols, split) * rows * (int64_t)sizeof(float));

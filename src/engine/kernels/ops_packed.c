@@ -128,16 +128,14 @@ static void run_chunk(void *arguments, size_t index, size_t worker)
 static bool fits(const kx_tensor *x, const kx_linear *linear, const kx_tensor *y)
 {
     const kx_packed *packed = linear->packed;
-    return packed != NULL && x->dtype == (packed->dtype == KX_I8 ? KX_U8 : KX_BF16) &&
+    return packed != NULL && x->dtype == kx_operand_dtype(kx_precision_of(packed->dtype)) &&
            x->cols == packed->cols && y->cols == packed->rows && linear->split == packed->split;
 }
 
 void kx_driver_packed_linear(kx_ops *ops, const kx_tensor *x, const kx_linear *linear, kx_epilogue epilogue,
                              const float *gate, kx_tensor *y)
 {
-    bool writes =
-        epilogue != KX_EPILOGUE_ADD && epilogue != KX_EPILOGUE_GATED_ADD && epilogue != KX_EPILOGUE_MULTIPLY;
-    assert(y->rows == x->rows && (writes || !kx_tensor_is_operand(y)));
+    assert(y->rows == x->rows && !(kx_tensor_is_operand(y) && kx_epilogue_reads(epilogue)));
     assert(ops->dry || fits(x, linear, y)); /* a plan is made before anything is packed */
     bool is_int8 = x->dtype == KX_U8;
     kx_scratch_mark mark = kx_ops_mark(ops);

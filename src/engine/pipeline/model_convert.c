@@ -166,7 +166,7 @@ static kx_status measure(conversion *c, kx_precision precision, uint64_t *total,
         kx_part_packer *packer = &c->packers[kind];
         if (is_packed_part((kx_part_kind)kind)) {
             *packer = (kx_part_packer){.part = part,
-                                       .dtype = precision == KX_PRECISION_INT8 ? KX_I8 : KX_BF16,
+                                       .dtype = kx_packed_dtype(precision),
                                        .kernels = c->model->kernels,
                                        .pool = c->model->pool};
             KX_TRY(kx_part_packer_open(packer, kx_mmdit_config_of(c->model->mmdit), err));

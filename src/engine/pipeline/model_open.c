@@ -11,12 +11,6 @@ kx_model_options kx_model_options_default(void)
     return (kx_model_options){.precision = KX_PRECISION_AUTO, .cache_bytes = KX_CACHE_BYTES};
 }
 
-const char *kx_precision_name(kx_precision precision)
-{
-    static const char *const names[] = {"auto", "f32", "bf16", "int8"};
-    return (unsigned)precision < sizeof names / sizeof names[0] ? names[precision] : "unknown";
-}
-
 static kx_status open_tokenizers(kx_model *model, kx_error *err)
 {
     kx_status status = KX_OK;

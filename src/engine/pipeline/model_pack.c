@@ -22,11 +22,6 @@ typedef struct pack_work {
     uint64_t bytes; /* still to be taken, when only counting */
 } pack_work;
 
-static kx_dtype packed_type(const kx_model *model)
-{
-    return model->precision == KX_PRECISION_INT8 ? KX_I8 : KX_BF16;
-}
-
 static size_t whole_pages(size_t bytes)
 {
     return (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
@@ -34,7 +29,7 @@ static size_t whole_pages(size_t bytes)
 
 static kx_packed_bytes size_of(const kx_model *model, const kx_linear *linear)
 {
-    return kx_packed_size(packed_type(model), kx_weight_rows(&linear->weight),
+    return kx_packed_size(kx_packed_dtype(model->precision), kx_weight_rows(&linear->weight),
                           kx_weight_cols(&linear->weight), linear->split);
 }
 
@@ -79,7 +74,7 @@ static kx_status take_memory(kx_model *model, const kx_linear *linear, const cha
     matrix->memory = memory;
     uint8_t *behind = (uint8_t *)memory + whole_pages(size.data);
     matrix->packed = (kx_packed){
-        .dtype = packed_type(model),
+        .dtype = kx_packed_dtype(model->precision),
         .rows = kx_weight_rows(&linear->weight),
         .cols = kx_weight_cols(&linear->weight),
         .split = linear->split,

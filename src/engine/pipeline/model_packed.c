@@ -3,7 +3,7 @@
 static kx_precision precision_of(const kx_part *part)
 {
     if (part->packed == NULL) return KX_PRECISION_F32;
-    return part->packed->dtype == KX_I8 ? KX_PRECISION_INT8 : KX_PRECISION_BF16;
+    return kx_precision_of(part->packed->dtype);
 }
 
 kx_status kx_model_packed_precision(const kx_model_files *files, kx_precision asked, kx_precision *precision,

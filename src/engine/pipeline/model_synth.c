@@ -96,11 +96,12 @@ kx_status kx_model_synth_packed(const char *folder, kx_synth_preset preset, uint
     kx_error own_err = {0};
     kx_error *err = caller_err != NULL ? caller_err : &own_err;
     kx_callbacks none = {0};
-    packed_synth synth = {.dtype = precision == KX_PRECISION_INT8 ? KX_I8 : KX_BF16};
+    packed_synth synth = {0};
     kx_synth_options options = options_of(preset, seed);
     const kx_synth_packer packer = {.measure = measure, .write = write_packed, .context = &synth};
     KX_FAIL_IF(precision != KX_PRECISION_INT8 && precision != KX_PRECISION_BF16, err, KX_ERR_INPUT,
                "a model can be packed for bf16 or int8, not for %s", kx_precision_name(precision));
+    synth.dtype = kx_packed_dtype(precision);
     KX_TRY(kx_kernels_choose(NULL, &synth.kernels, err));
     KX_TRY(kx_pool_create(&synth.pool, 0, err));
     options.packer = &packer;
