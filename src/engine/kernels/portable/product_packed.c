@@ -26,7 +26,9 @@ void kx_tile_i8_portable(int64_t rows, int64_t blocks, int64_t planes, const uin
             block_i8(planes, a + r * KX_PLANE_BYTES, a_plane, b + j * b_block, sums);
             for (int64_t n = 0; n < KX_PACKED_COLUMNS; n++) {
                 int64_t column = KX_PACKED_COLUMNS * j + n;
-                float value = (float)(sums[n] + b_sum[column]) * b_scale[column] * a_scale[r];
+                /* A file may hold any b_sum: unsigned, since a signed sum must not overflow. */
+                int32_t sum = (int32_t)((uint32_t)sums[n] + (uint32_t)b_sum[column]);
+                float value = (float)sum * b_scale[column] * a_scale[r];
                 float *to = c + r * c_stride + column;
                 *to = add ? *to + value : value;
             }

@@ -103,6 +103,7 @@ static inline int64_t stored_row(int64_t rows, int64_t r)
  * across blocks. */
 typedef float tile_floats __attribute__((vector_size(4 * TILE_COLS)));
 typedef int32_t tile_ints __attribute__((vector_size(4 * TILE_COLS)));
+typedef uint32_t tile_words __attribute__((vector_size(4 * TILE_COLS)));
 
 static inline void add_columns(const tile_floats *values, bool add, float *c)
 {
@@ -112,16 +113,17 @@ static inline void add_columns(const tile_floats *values, bool add, float *c)
     memcpy(c, &result, sizeof result);
 }
 
-/* One row of one block. */
+/* One row of one block. Added as unsigned: a file may hold any b_sum, and a signed sum must not overflow. */
 static inline void add_scaled(const int32_t *sums, float a_scale, const float *b_scale, const int32_t *b_sum,
                               bool add, float *c)
 {
-    tile_ints sum, correction;
+    tile_words sum, correction;
     tile_floats scales;
     memcpy(&sum, sums, sizeof sum);
     memcpy(&correction, b_sum, sizeof correction);
     memcpy(&scales, b_scale, sizeof scales);
-    tile_floats values = __builtin_convertvector(sum + correction, tile_floats) * scales * a_scale;
+    tile_floats values = __builtin_convertvector((tile_ints)(sum + correction), tile_floats);
+    values = values * scales * a_scale;
     add_columns(&values, add, c);
 }
 
