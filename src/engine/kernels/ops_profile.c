@@ -79,18 +79,12 @@ static const char *epilogue_name(kx_epilogue epilogue)
     return NULL;
 }
 
-static bool epilogue_reads(kx_epilogue epilogue)
-{
-    return epilogue == KX_EPILOGUE_ADD || epilogue == KX_EPILOGUE_GATED_ADD ||
-           epilogue == KX_EPILOGUE_MULTIPLY;
-}
-
 void kx_profile_linear(kx_ops *ops, const kx_tensor *x, const kx_linear *linear, kx_epilogue epilogue,
                        const kx_tensor *y)
 {
     if (!is_asked(ops)) return;
     const char *type = type_name(x->dtype);
-    uint64_t results = tensor_bytes(y) * (epilogue_reads(epilogue) ? 2 : 1);
+    uint64_t results = tensor_bytes(y) * (kx_epilogue_reads(epilogue) ? 2 : 1);
     kx_profiler_begin(ops->profiler,
                       &(kx_profiler_op){
                           .kind = "linear",

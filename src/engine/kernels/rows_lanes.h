@@ -66,9 +66,7 @@ static inline lanes finish(kx_epilogue epilogue, lanes r, lanes gate, lanes y)
 static inline __attribute__((always_inline)) void
 epilogue_loop(kx_epilogue epilogue, int64_t n, const float *r, const float *bias, const float *gate, float *y)
 {
-    bool reads_y =
-        epilogue == KX_EPILOGUE_ADD || epilogue == KX_EPILOGUE_GATED_ADD || epilogue == KX_EPILOGUE_MULTIPLY;
-    bool reads_gate = epilogue == KX_EPILOGUE_GATED_ADD;
+    bool reads_y = kx_epilogue_reads(epilogue), reads_gate = epilogue == KX_EPILOGUE_GATED_ADD;
     const lanes zero = lanes_set(0);
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES) {

@@ -98,6 +98,13 @@ typedef enum kx_epilogue {
     KX_EPILOGUE_MULTIPLY,   /* y *= r */
 } kx_epilogue;
 
+/* Whether the epilogue reads y before it writes it. */
+static inline bool kx_epilogue_reads(kx_epilogue epilogue)
+{
+    return epilogue == KX_EPILOGUE_ADD || epilogue == KX_EPILOGUE_GATED_ADD ||
+           epilogue == KX_EPILOGUE_MULTIPLY;
+}
+
 /* x (T,K), W (N,K) -> y (T,N). x and y must not overlap. The sum over K has a fixed order.
  * An operand x needs linear->packed. y may be an operand (one part) where the epilogue does not read it. */
 void kx_op_linear(kx_ops *ops, const kx_tensor *x, const kx_linear *linear, kx_epilogue epilogue,
