@@ -152,38 +152,74 @@ static void the_largest_sums_do_not_saturate(void **state)
     every_extreme(test_amx_emulated());
 }
 
+enum { GROUP_PLANE = KX_PLANE_BYTES + 64, GROUP_FLOATS = KX_GROUP_PLANES * GROUP_PLANE / 4 };
+
+/* Bytes of a group and its scale against the formula: a byte is the nearest step, and none is 0. */
+static void check_quantised(const char *set, int64_t n, const float *x, const uint8_t *y, float scale)
+{
+    float most = 0;
+    bool finite = true;
+    for (int64_t i = 0; i < n; i++) {
+        most = fmaxf(most, fabsf(x[i]));
+        finite = finite && isfinite(x[i]);
+    }
+    if (most < KX_QUANTISE_LEAST) most = 0;
+    if (finite ? scale != most / 127.0f : !isnan(scale))
+        fail_msg("%s: a group of largest value %g has scale %g", set, (double)most, (double)scale);
+    for (int64_t i = 0; i < kx_planes_of(KX_U8, n) * KX_PLANE_BYTES; i++) {
+        double steps = i < n && finite && most > 0 ? 127.0 * (double)x[i] / (double)most : 0;
+        int byte = y[i / KX_PLANE_BYTES * GROUP_PLANE + i % KX_PLANE_BYTES];
+        if (byte == 0 || !(fabs(byte - KX_OPERAND_OFFSET - steps) <= 0.5001))
+            fail_msg("%s: %g of a group of largest value %g is byte %d", set, (double)x[i], (double)most,
+                     byte);
+    }
+}
+
+static void check_narrowed(int64_t n, const float *x, const uint16_t *y)
+{
+    for (int64_t i = 0; i < kx_planes_of(KX_BF16, n) * kx_plane_values(KX_BF16); i++) {
+        int64_t at = i / kx_plane_values(KX_BF16) * GROUP_PLANE / 2 + i % kx_plane_values(KX_BF16);
+        assert_int_equal(y[at], i < n ? kx_bf16_from_f32(x[i]) : 0);
+    }
+}
+
+/* In guarded memory; between the planes and behind the last one nothing may change either. */
 static void check_group(const kx_kernels *set, const float *x, int64_t n)
 {
-    enum { PLANE = KX_PLANE_BYTES + 64, ALL = KX_GROUP_PLANES * PLANE / 4 };
-    float *got = test_guarded(ALL), *expected = test_guarded(ALL), scale = 7, expected_scale = 7;
-    set->quantise(n, x, (uint8_t *)got, PLANE, &scale);
-    portable()->quantise(n, x, (uint8_t *)expected, PLANE, &expected_scale);
-    assert_memory_equal(got, expected, ALL * sizeof(float));
-    assert_true(scale == expected_scale || (isnan(scale) && isnan(expected_scale)));
-    test_guarded_check(got, ALL, "quantise");
+    float *got = test_guarded(GROUP_FLOATS), *expected = test_guarded(GROUP_FLOATS), scale = 7, other = 7;
+    set->quantise(n, x, (uint8_t *)got, GROUP_PLANE, &scale);
+    portable()->quantise(n, x, (uint8_t *)expected, GROUP_PLANE, &other);
+    check_quantised(set->name, n, x, (uint8_t *)got, scale);
+    assert_memory_equal(got, expected, GROUP_FLOATS * sizeof(float));
+    test_guarded_check(got, GROUP_FLOATS, "quantise");
     if (n <= kx_group_values(KX_BF16)) {
-        set->narrow(n, x, (uint16_t *)(void *)got, PLANE);
-        portable()->narrow(n, x, (uint16_t *)(void *)expected, PLANE);
-        assert_memory_equal(got, expected, ALL * sizeof(float));
-        test_guarded_check(got, ALL, "narrow");
+        set->narrow(n, x, (uint16_t *)(void *)got, GROUP_PLANE);
+        portable()->narrow(n, x, (uint16_t *)(void *)expected, GROUP_PLANE);
+        check_narrowed(n, x, (uint16_t *)(void *)got);
+        assert_memory_equal(got, expected, GROUP_FLOATS * sizeof(float));
+        test_guarded_check(got, GROUP_FLOATS, "narrow");
     }
     test_guarded_free(got);
     test_guarded_free(expected);
 }
 
+/* Values of every magnitude, down to where 127 / x is infinite and x has few bits left. */
 static void every_group(const kx_kernels *set)
 {
+    static const float factors[] = {1,      3e-3f,  1e30f,  1e-30f, 1e-35f, 2e-36f,
+                                    1e-36f, 1e-37f, 1e-38f, 1e-40f, 1e-44f, 0};
+    static const float odd[] = {NAN, INFINITY, -INFINITY, -0.0f};
     test_random random = {2};
     for (int64_t n = 1; n <= kx_group_values(KX_I8); n += n < 130 ? 1 : 37) {
         float *x = random_floats(&random, n);
-        for (int i = 0; i < 5; i++) {
-            static const float factors[] = {1, 1e-30f, 1e30f, 0, 3e-3f};
-            for (int64_t k = 0; k < n; k++) x[k] *= i == 0 ? 1 : factors[i];
-            check_group(set, x, n);
+        for (size_t i = 0; i < sizeof factors / sizeof factors[0]; i++) {
             test_random_fill(&random, x, n);
+            x[test_random_below(&random, n)] = i % 2 == 0 ? 1.0f : -1.0f;
+            for (int64_t k = 0; k < n; k++) x[k] *= factors[i];
+            check_group(set, x, n);
         }
-        static const float odd[] = {NAN, INFINITY, -INFINITY, -0.0f};
-        for (int i = 0; i < 4; i++) {
+        test_random_fill(&random, x, n);
+        for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
             x[test_random_below(&random, n)] = odd[i];
             check_group(set, x, n);
         }

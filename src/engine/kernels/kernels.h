@@ -20,11 +20,13 @@
 #include "engine/tensor/ops.h"
 
 enum {
-    KX_KERNELS_MAX_LANES = 16, /* no set has more */
-    KX_DOT_ROWS_MAX = 8,       /* rows of x that `dots` takes */
-    KX_WINOGRAD_POINTS = 8,    /* a tile has 8 x 8 inputs */
-    KX_WINOGRAD_OUTPUTS = 6,   /* and 6 x 6 outputs of a 3 x 3 convolution */
+    KX_DOT_ROWS_MAX = 8,     /* rows of x that `dots` takes */
+    KX_WINOGRAD_POINTS = 8,  /* a tile has 8 x 8 inputs */
+    KX_WINOGRAD_OUTPUTS = 6, /* and 6 x 6 outputs of a 3 x 3 convolution */
 };
+
+/* A group whose largest value is less counts as zeros: 127 / x must not be infinite. */
+#define KX_QUANTISE_LEAST 1e-36f
 
 /* The most that one call of a packed tile takes. */
 typedef struct kx_tile_limit {
@@ -81,9 +83,9 @@ typedef struct kx_kernels {
     void (*tile_bf16)(int64_t rows, int64_t blocks, int64_t planes, const uint16_t *a, int64_t a_plane,
                       const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
     /* x (n), n <= 512: one row's group -> y: its planes, y_plane bytes apart, filled up with zeros (128).
-     * *scale = max |x| / 127, y = round(127 x / max |x|) + 128, to even; all 128 when x is zero.
-     * A NaN or infinity among x gives a scale of NaN, so that it is not lost. A largest value under 1e-36 may
-     * count as 0. */
+     * *scale = max |x| / 127, y = round(127 x / max |x|) + 128, to even; no byte is 0. All 128, and a scale
+     * of 0, where max |x| < KX_QUANTISE_LEAST; all 128, and a scale of NaN, where a NaN or infinity is among
+     * x, so that it is not lost. */
     void (*quantise)(int64_t n, const float *x, uint8_t *y, int64_t y_plane, float *scale);
     /* x (n), n <= 256 -> y: the same, rounded to bf16 (to nearest even). */
     void (*narrow)(int64_t n, const float *x, uint16_t *y, int64_t y_plane);

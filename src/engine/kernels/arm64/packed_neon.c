@@ -161,6 +161,7 @@ void kx_quantise_neon(int64_t n, const float *x, uint8_t *y, int64_t y_plane, fl
     bool finite = top < 0x7f800000;
     float most;
     memcpy(&most, &top, sizeof most);
+    if (most < KX_QUANTISE_LEAST) most = 0;
     float factor = most > 0 && finite ? 127.0f / most : 0;
     int64_t known = finite ? n : 0; /* else zeros alone */
     for (int64_t i = 0; i < n; i += KX_PLANE_BYTES, y += y_plane)

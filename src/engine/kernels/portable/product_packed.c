@@ -82,6 +82,7 @@ void kx_quantise_portable(int64_t n, const float *x, uint8_t *y, int64_t y_plane
         most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
         finite = finite && isfinite(x[i]);
     }
+    if (most < KX_QUANTISE_LEAST) most = 0;
     float factor = most > 0 && finite ? 127.0f / most : 0;
     for (int64_t i = 0; i < (n + KX_PLANE_BYTES - 1) / KX_PLANE_BYTES * KX_PLANE_BYTES; i++) {
         long value = i < n && finite ? lrintf(x[i] * factor) : 0;

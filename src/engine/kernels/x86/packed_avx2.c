@@ -127,6 +127,7 @@ void kx_quantise_avx2(int64_t n, const float *x, uint8_t *y, int64_t y_plane, fl
     bool finite = top < 0x7f800000;
     float most;
     memcpy(&most, &top, sizeof most);
+    if (most < KX_QUANTISE_LEAST) most = 0;
     const __m256 factor = _mm256_set1_ps(most > 0 && finite ? 127.0f / most : 0);
     for (int64_t i = 0; i < n; i += KX_PLANE_BYTES, y += y_plane)
         for (int64_t part = 0; part < KX_PLANE_BYTES; part += 8) {

@@ -124,6 +124,7 @@ void kx_quantise_avx512(int64_t n, const float *x, uint8_t *y, int64_t y_plane, 
     bool finite = top < 0x7f800000;
     float most;
     memcpy(&most, &top, sizeof most);
+    if (most < KX_QUANTISE_LEAST) most = 0;
     const __m512 factor = _mm512_set1_ps(most > 0 && finite ? 127.0f / most : 0);
     for (int64_t i = 0; i < n; i += KX_PLANE_BYTES, y += y_plane) {
         KX_UNROLL
