@@ -54,7 +54,9 @@ static void expected_row(const attention_case *c, const kx_tensor *q, int64_t he
 
 static bool is_exact(const attention_case *c)
 {
-    return c->precision == KX_PRECISION_F32 || c->attention.causal || c->attention.distance_bias != NULL;
+    const kx_attention *a = &c->attention;
+    return c->precision == KX_PRECISION_F32 || a->exact || a->causal || a->distance_bias != NULL ||
+           a->head_dim > 256;
 }
 
 /* Of one value, where the values are below 1, and of all of them together (root of mean squares, relative).
@@ -99,7 +101,7 @@ static void check_attention(const attention_case *c, const kx_tensor *q, const k
 
 typedef struct attention_shape {
     int64_t queries, keys, heads, dim;
-    bool causal, biased, in_place;
+    bool causal, biased, in_place, exact;
 } attention_shape;
 
 static void run_case(const kx_kernels *kernels, test_random *random, attention_shape shape,
@@ -112,6 +114,7 @@ static void run_case(const kx_kernels *kernels, test_random *random, attention_s
                         .attention = {.heads = shape.heads,
                                       .head_dim = shape.dim,
                                       .causal = shape.causal,
+                                      .exact = shape.exact,
                                       .scale = 3.0f / sqrtf((float)shape.dim),
                                       .distance_bias = shape.biased ? bias : NULL}};
     c.q = test_tensor(random, shape.queries, cols, 3);
@@ -138,6 +141,9 @@ static void every_shape(const kx_kernels *kernels)
         {.queries = 300, .keys = 301, .heads = 1, .dim = 16},
         {.queries = 130, .keys = 517, .heads = 3, .dim = 128},
         {.queries = 70, .keys = 130, .heads = 1, .dim = 512},
+        {.queries = 20, .keys = 60, .heads = 2, .dim = 256},
+        {.queries = 20, .keys = 60, .heads = 2, .dim = 257},
+        {.queries = 60, .keys = 300, .heads = 1, .dim = 64, .exact = true},
         {.queries = 33, .keys = 400, .heads = 2, .dim = 33},
         {.queries = 300, .keys = 450, .heads = 2, .dim = 64, .in_place = true},
         {.queries = 77, .keys = 77, .heads = 3, .dim = 64, .causal = true},

@@ -92,9 +92,9 @@ static inline int64_t kx_panel_width(const kx_kernels *kernels, int64_t first, i
 /* Row `row` of x (cols), f32, into columns first.. of the operand y; first begins a group. */
 void kx_driver_store_operand(const kx_kernels *kernels, const float *x, int64_t cols, const kx_tensor *y,
                              int64_t row, int64_t first);
-/* What Q K^T is computed in, as the op set's precision says. KX_F32: all of attention is exact, as it always
- * is with a mask or a bias (text encoders: a small share of the time) and for heads wider than 256
- * (autoencoder). */
+/* What attention's products are computed in: KX_I8, KX_BF16, or KX_F32, which is all of it as the formula
+ * says. That stands where f32 is the precision or asked for (autoencoder), with a mask or a bias (text
+ * encoders: a small share of the time), and for heads wider than 256. */
 kx_dtype kx_driver_attention_dtype(const kx_ops *ops, const kx_attention *attention);
 /* kx_op_attention where that is int8 or bf16. */
 void kx_driver_packed_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor *q,

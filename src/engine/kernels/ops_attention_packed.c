@@ -38,12 +38,17 @@ enum {
     ROWS_LEAST = 48,
     CHUNKS_PER_THREAD = 24, /* of a pass, where there are as many */
     INT8_DIM_MOST = 128,
-    BF16_DIM_MOST = 256, /* a wider head is the autoencoder's, which stays near f32 in every precision */
+    BF16_DIM_MOST = 256,
     MEAN_COLS = 64,
     PIECES = KX_PLANE_BYTES / 4,
     KEYS_STRIDE = KEYS + 16, /* of columns of values side by side: not 1 KB, where they would share lines */
     BLOCK_PLANE = KX_PACKED_COLUMNS * KX_PLANE_BYTES, /* bytes of a plane of 16 columns */
+    GROUP_BYTES = KX_GROUP_PLANES * KX_PLANE_BYTES,   /* what a tile and a quantiser take at once */
 };
+_Static_assert(INT8_DIM_MOST <= GROUP_BYTES && 2 * BF16_DIM_MOST <= GROUP_BYTES,
+               "a row of a head is one group");
+_Static_assert(2 * KEYS <= GROUP_BYTES && KEYS % KX_PLANE_BYTES == 0,
+               "a block of keys is whole planes of one group");
 
 typedef struct attention_work {
     kx_guard guard;
@@ -95,15 +100,6 @@ static void fetch_ahead(const kx_tensor *t, int64_t row, int64_t col, int64_t n)
     for (int64_t i = 0; i < n; i += LINE) __builtin_prefetch(x + i);
 }
 
-/* x (n) as bf16 -> planes, y_plane bytes apart. */
-static void narrow_row(const kx_kernels *kernels, int64_t n, const float *x, uint8_t *y, int64_t y_plane)
-{
-    int64_t most = kx_group_values(KX_BF16);
-    for (int64_t i = 0; i < n; i += most)
-        kernels->narrow(kx_min(most, n - i), x + i,
-                        (uint16_t *)(void *)(y + i / kx_plane_values(KX_BF16) * y_plane), y_plane);
-}
-
 /* n bytes of an operand -> what they stand for, as signed bytes; their sum. */
 static int32_t make_signed(int64_t n, uint8_t *bytes)
 {
@@ -122,7 +118,7 @@ static void convert_key(const attention_work *work, int64_t head, int64_t key, f
     const float *k = kx_tensor_f32(work->k) + key * work->k->stride + col;
     fetch_ahead(work->k, key, col, dim);
     if (work->dtype == KX_BF16) {
-        narrow_row(work->kernels, dim, k, to, KX_PLANE_BYTES);
+        work->kernels->narrow(dim, k, (uint16_t *)(void *)to, KX_PLANE_BYTES);
         return;
     }
     int64_t entry = head * work->padded_keys + key;
@@ -191,7 +187,7 @@ static void pack_values_bf16(const attention_work *work, int64_t head, int64_t b
             }
             const float *v = kx_tensor_f32(work->v) + (first + key) * work->v->stride + col;
             fetch_ahead(work->v, first + key, col, dim);
-            narrow_row(work->kernels, dim, v, scratch + odd * row_bytes, KX_PLANE_BYTES);
+            work->kernels->narrow(dim, v, (uint16_t *)(void *)(scratch + odd * row_bytes), KX_PLANE_BYTES);
         }
         const uint16_t *even = (const uint16_t *)(const void *)scratch;
         const uint16_t *odd = (const uint16_t *)(const void *)(scratch + row_bytes);
@@ -324,14 +320,14 @@ static void convert_queries(const attention_work *work, const attention_block *b
             block->q_scales[r] *= work->attention->scale;
         } else {
             kernels->scale(dim, q, work->attention->scale, block->row);
-            narrow_row(kernels, dim, block->row, to, block->q_plane);
+            kernels->narrow(dim, block->row, (uint16_t *)(void *)to, block->q_plane);
         }
         block->maximum[r] = -INFINITY;
         block->total[r] = 0;
     }
 }
 
-/* a (rows, planes) x b (planes, blocks) -> c, in bf16, as many planes at a time as a tile takes. */
+/* a (rows, planes) x b (planes, blocks) -> c, in bf16. */
 static void multiply_bf16(const kx_kernels *kernels, int64_t rows, int64_t blocks, int64_t planes,
                           const uint8_t *a, int64_t a_plane, const uint8_t *b, bool add, float *c,
                           int64_t c_stride)
@@ -339,14 +335,11 @@ static void multiply_bf16(const kx_kernels *kernels, int64_t rows, int64_t block
     kx_tile_limit limit = kernels->tile_bf16_limit;
     int64_t b_block = planes * BLOCK_PLANE;
     for (int64_t j = 0; j < blocks; j += limit.blocks)
-        for (int64_t p = 0; p < planes; p += KX_GROUP_PLANES)
-            for (int64_t r = 0; r < rows; r += limit.rows)
-                kernels->tile_bf16(kx_min(limit.rows, rows - r), kx_min(limit.blocks, blocks - j),
-                                   kx_min(KX_GROUP_PLANES, planes - p),
-                                   (const uint16_t *)(const void *)(a + p * a_plane + r * KX_PLANE_BYTES),
-                                   a_plane,
-                                   (const uint16_t *)(const void *)(b + j * b_block + p * BLOCK_PLANE),
-                                   b_block, add || p > 0, c + r * c_stride + j * KX_PACKED_COLUMNS, c_stride);
+        for (int64_t r = 0; r < rows; r += limit.rows)
+            kernels->tile_bf16(kx_min(limit.rows, rows - r), kx_min(limit.blocks, blocks - j), planes,
+                               (const uint16_t *)(const void *)(a + r * KX_PLANE_BYTES), a_plane,
+                               (const uint16_t *)(const void *)(b + j * b_block), b_block, add,
+                               c + r * c_stride + j * KX_PACKED_COLUMNS, c_stride);
 }
 
 /* Packed columns of int8. */
@@ -545,9 +538,10 @@ static void take_memory(kx_ops *ops, attention_work *work)
 
 kx_dtype kx_driver_attention_dtype(const kx_ops *ops, const kx_attention *attention)
 {
-    if (!kx_ops_narrow(ops) || attention->causal || attention->distance_bias != NULL) return KX_F32;
-    if (attention->head_dim > BF16_DIM_MOST) return KX_F32;
-    return ops->precision == KX_PRECISION_INT8 && attention->head_dim <= INT8_DIM_MOST ? KX_I8 : KX_BF16;
+    bool plain = attention->causal || attention->distance_bias != NULL || attention->head_dim > BF16_DIM_MOST;
+    if (plain || attention->exact) return KX_F32;
+    kx_dtype dtype = kx_packed_dtype(ops->precision);
+    return dtype == KX_I8 && attention->head_dim > INT8_DIM_MOST ? KX_BF16 : dtype;
 }
 
 void kx_driver_packed_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor *q,

@@ -93,7 +93,8 @@ static void run_attention(const kx_vae *vae, kx_ops *ops, const kx_vae_middle *m
     kx_op_conv(ops, &c->x, &normed, &middle->q, KX_CONV_SAME, false, &q);
     kx_op_conv(ops, &c->x, &normed, &middle->k, KX_CONV_SAME, false, &k);
     kx_op_conv(ops, &c->x, &normed, &middle->v, KX_CONV_SAME, false, &v);
-    kx_attention attention = {.heads = 1, .head_dim = channels, .scale = 1.0f / sqrtf((float)channels)};
+    kx_attention attention = {
+        .heads = 1, .head_dim = channels, .scale = 1.0f / sqrtf((float)channels), .exact = true};
     kx_op_attention(ops, &attention, &q, &k, &v, &q);
     kx_op_conv(ops, &q, NULL, &middle->out, KX_CONV_SAME, true, &c->x);
     kx_ops_release(ops, mark);

@@ -135,6 +135,7 @@ typedef struct kx_attention {
     int64_t head_dim;
     float scale; /* of Q K^T */
     bool causal; /* query i sees keys 0..i (query and key rows start at the same position) */
+    bool exact;  /* f32 in every precision */
     /* [heads][2*keys-1], added to the scaled score: entry k - q + keys - 1; or NULL */
     const float *distance_bias;
 } kx_attention;
