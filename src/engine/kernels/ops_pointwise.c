@@ -1,7 +1,9 @@
-/* Ops that treat each row by itself, and the norms over a row. */
+/* Ops that treat each row by itself, the norms over a row, and the sums that a step cache decides by. */
 #include "engine/kernels/driver.h"
 
-enum { CHUNK_ELEMENTS = 64 * 1024 };
+#include <math.h>
+
+enum { CHUNK_ELEMENTS = 64 * 1024, CHANGE_LANES = 8 };
 
 typedef struct row_work row_work;
 struct row_work {
@@ -17,6 +19,8 @@ struct row_work {
     int64_t head_dim;
     const kx_weight *table;
     const int32_t *ids;
+    const kx_tensor *base; /* of sum_change, or NULL */
+    double *sums;          /* of sum_change: (rows, 2) */
     int64_t rows_per_chunk;
     uint8_t *scratch; /* a row of f32 for each worker, when y is an operand; else NULL */
     int64_t piece;
@@ -170,6 +174,59 @@ void kx_op_add(kx_ops *ops, const kx_tensor *x, kx_tensor *y)
     assert(same_shape(x, y));
     row_work work = {.kind = "add", .passes = 3, .row = add_row, .x = x, .y = y};
     run_rows(ops, &work);
+}
+
+static void subtract_row(row_work *work, int64_t index, float *y)
+{
+    work->kernels->blend(work->x->cols, x_row(work, index), 1, -1, y);
+}
+
+void kx_op_subtract_from(kx_ops *ops, const kx_tensor *x, kx_tensor *y)
+{
+    assert(same_shape(x, y));
+    row_work work = {.kind = "subtract", .passes = 3, .row = subtract_row, .x = x, .y = y};
+    run_rows(ops, &work);
+}
+
+/* Element c goes to lane c mod CHANGE_LANES and the lanes are added in order: plain C, with the same sums on
+ * every kernel set. */
+static void change_row(row_work *work, int64_t index, float *earlier)
+{
+    const float *now = x_row(work, index);
+    const float *base = work->base != NULL ? kx_tensor_f32(work->base) + index * work->base->stride : NULL;
+    double change[CHANGE_LANES] = {0}, size[CHANGE_LANES] = {0};
+    for (int64_t c = 0; c < work->y->cols; c++) {
+        float value = base != NULL ? now[c] - base[c] : now[c];
+        change[c % CHANGE_LANES] += fabs((double)value - (double)earlier[c]);
+        size[c % CHANGE_LANES] += fabs((double)earlier[c]);
+    }
+    double *sums = work->sums + 2 * index;
+    sums[0] = sums[1] = 0;
+    for (int lane = 0; lane < CHANGE_LANES; lane++) {
+        sums[0] += change[lane];
+        sums[1] += size[lane];
+    }
+}
+
+void kx_op_sum_change(kx_ops *ops, const kx_tensor *now, const kx_tensor *base, const kx_tensor *earlier,
+                      double sums[2])
+{
+    assert(same_shape(now, earlier) && (base == NULL || same_shape(base, now)));
+    kx_scratch_mark mark = kx_ops_mark(ops);
+    row_work work = {.kind = "change",
+                     .passes = base != NULL ? 3 : 2,
+                     .row = change_row,
+                     .x = now,
+                     .base = base,
+                     .y = earlier};
+    work.sums = kx_driver_take(ops, "change: sums", earlier->rows * 2 * (int64_t)sizeof(double));
+    run_rows(ops, &work);
+    if (!kx_ops_idle(ops))
+        for (int64_t row = 0; row < earlier->rows; row++) {
+            sums[0] += work.sums[2 * row];
+            sums[1] += work.sums[2 * row + 1];
+        }
+    kx_ops_release(ops, mark);
 }
 
 static void silu_row(row_work *work, int64_t index, float *y)
