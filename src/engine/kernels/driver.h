@@ -89,6 +89,11 @@ static inline int64_t kx_panel_width(const kx_kernels *kernels, int64_t first, i
     return kx_min(kernels->tile_cols, kx_round_up(cols - first, kernels->lanes));
 }
 
+/* n bytes of an int8 operand -> what they stand for, as signed bytes; their sum. */
+int32_t kx_driver_make_signed(int64_t n, uint8_t *bytes);
+/* The planes of sixteen columns, one column after the other, -> those planes of a block (packed.h). */
+void kx_driver_join_columns(const kx_kernels *kernels, int64_t planes, const uint8_t *columns,
+                            uint8_t *block);
 /* Row `row` of x (cols), f32, into columns first.. of the operand y; first begins a group. */
 void kx_driver_store_operand(const kx_kernels *kernels, const float *x, int64_t cols, const kx_tensor *y,
                              int64_t row, int64_t first);

@@ -100,17 +100,6 @@ static void fetch_ahead(const kx_tensor *t, int64_t row, int64_t col, int64_t n)
     for (int64_t i = 0; i < n; i += LINE) __builtin_prefetch(x + i);
 }
 
-/* n bytes of an operand -> what they stand for, as signed bytes; their sum. */
-static int32_t make_signed(int64_t n, uint8_t *bytes)
-{
-    int32_t sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        bytes[i] ^= KX_OPERAND_OFFSET;
-        sum += (int8_t)bytes[i];
-    }
-    return sum;
-}
-
 /* One key -> its planes, 64 bytes each, and for int8 its scale and sum. */
 static void convert_key(const attention_work *work, int64_t head, int64_t key, float *row, uint8_t *to)
 {
@@ -124,18 +113,7 @@ static void convert_key(const attention_work *work, int64_t head, int64_t key, f
     int64_t entry = head * work->padded_keys + key;
     work->kernels->epilogue(KX_EPILOGUE_STORE, dim, k, work->minus_mean + col, NULL, row);
     work->kernels->quantise(dim, row, to, KX_PLANE_BYTES, &work->key_scales[entry]);
-    work->key_sums[entry] = -KX_OPERAND_OFFSET * make_signed(work->planes * KX_PLANE_BYTES, to);
-}
-
-/* The planes of sixteen columns, one column after the other, -> a block. */
-static void join_columns(const kx_kernels *kernels, int64_t planes, const uint8_t *columns, uint8_t *block)
-{
-    /* Pieces of four bytes change places as floats would. */
-    int64_t pieces = planes * PIECES;
-    for (int64_t n = 0; n < KX_PACKED_COLUMNS; n += kernels->lanes)
-        kernels->transpose(kernels->lanes, pieces,
-                           (const float *)(const void *)(columns + n * planes * KX_PLANE_BYTES), pieces,
-                           (float *)(void *)block + n, KX_PACKED_COLUMNS);
+    work->key_sums[entry] = -KX_OPERAND_OFFSET * kx_driver_make_signed(work->planes * KX_PLANE_BYTES, to);
 }
 
 /* Sixteen keys from `first` -> their block. scratch: a row, then sixteen keys' planes. */
@@ -154,7 +132,8 @@ static void pack_keys(const attention_work *work, int64_t head, int64_t first, u
         work->key_scales[head * work->padded_keys + first + n] = 0;
         work->key_sums[head * work->padded_keys + first + n] = 0;
     }
-    join_columns(work->kernels, work->planes, converted, work->keys + head * work->key_bytes + first * bytes);
+    kx_driver_join_columns(work->kernels, work->planes, converted,
+                           work->keys + head * work->key_bytes + first * bytes);
 }
 
 /* Two values of each column side by side. */
@@ -208,11 +187,11 @@ static void pack_columns_i8(const attention_work *work, int64_t count, int64_t e
         uint8_t *column = converted + n * bytes;
         work->kernels->quantise(count, columns + n * KEYS_STRIDE, column, KX_PLANE_BYTES,
                                 &work->value_scales[entry]);
-        int32_t sum = make_signed(bytes, column);
+        int32_t sum = kx_driver_make_signed(bytes, column);
         work->value_sums[entry] = -KX_OPERAND_OFFSET * sum;
         work->value_totals[entry] = (float)sum * work->value_scales[entry];
     }
-    join_columns(work->kernels, planes, converted, to);
+    kx_driver_join_columns(work->kernels, planes, converted, to);
 }
 
 /* The values of a block of keys in int8, a scale for each column. scratch: the columns in f32. */
