@@ -62,9 +62,9 @@ def attention(heads, dim, tokens, dtype=torch.float32):
     return lambda: F.scaled_dot_product_attention(q, k, v), 4 * tokens * tokens * heads * dim
 
 
-def conv(inner, outer, side):
-    x = torch.rand(1, inner, side, side).contiguous(memory_format=torch.channels_last)
-    w = torch.rand(outer, inner, 3, 3).contiguous(memory_format=torch.channels_last)
+def conv(inner, outer, side, dtype=torch.float32):
+    x = torch.rand(1, inner, side, side).to(dtype).contiguous(memory_format=torch.channels_last)
+    w = torch.rand(outer, inner, 3, 3).to(dtype).contiguous(memory_format=torch.channels_last)
     return lambda: F.conv2d(x, w, padding=1), 18 * inner * outer * side * side
 
 
@@ -86,11 +86,16 @@ CASES = {
     "t5 2 layers, 512 tokens, f32": lambda: t5(512, torch.float32),
     "t5 2 layers, 512 tokens, bf16": lambda: t5(512, torch.bfloat16),
     "matmul 512x4096x4096 f32": lambda: linear(512, 4096, 4096),
-    "attention 24x128, 2560 tokens": lambda: attention(24, 128, 2560),
-    "attention 24x128, 8704 tokens": lambda: attention(24, 128, 8704),
-    "attention 1x512, 4096 tokens": lambda: attention(1, 512, 4096),
-    "conv 3x3 512->512, 128x128": lambda: conv(512, 512, 128),
-    "conv 3x3 128->128, 512x512": lambda: conv(128, 128, 512),
+    "matmul 512x4096x4096 int8": lambda: int8_linear(512, 4096, 4096),
+    "attention 24x128, 2560 tokens, f32": lambda: attention(24, 128, 2560),
+    "attention 24x128, 2560 tokens, bf16": lambda: attention(24, 128, 2560, torch.bfloat16),
+    "attention 24x128, 8704 tokens, f32": lambda: attention(24, 128, 8704),
+    "attention 24x128, 8704 tokens, bf16": lambda: attention(24, 128, 8704, torch.bfloat16),
+    "attention 1x512, 4096 tokens, f32": lambda: attention(1, 512, 4096),
+    "conv 3x3 512->512, 128x128, f32": lambda: conv(512, 512, 128),
+    "conv 3x3 512->512, 128x128, bf16": lambda: conv(512, 512, 128, torch.bfloat16),
+    "conv 3x3 128->128, 512x512, f32": lambda: conv(128, 128, 512),
+    "conv 3x3 128->128, 512x512, bf16": lambda: conv(128, 128, 512, torch.bfloat16),
     "gemv 3072x18432 f32": lambda: linear(1, 3072, 18432),
     "gemv 3072x18432 f32, weights of bf16": lambda: linear(1, 3072, 18432, weights=torch.bfloat16),
     "norm and modulate 2560x3072": lambda: norm(2560, 3072),

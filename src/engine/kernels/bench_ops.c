@@ -84,7 +84,7 @@ static void run_linear(kx_ops *ops, const void *argument, kx_bench_row *row)
     o.linear =
         (kx_linear){.weight = take_weight(ops, what->N, what->K, what->dtype), .bias = kx_tensor_f32(&bias)};
     o.gate = kx_tensor_f32(&gate);
-    if (what->precision > KX_PRECISION_F32) pack_operands(ops, what, &o);
+    if (kx_ops_narrow(ops)) pack_operands(ops, what, &o);
     kx_bench_rounds(ops, call_linear, &o, row);
 }
 
@@ -149,10 +149,15 @@ static void run_norm(kx_ops *ops, const void *argument, kx_bench_row *row)
         .name = "matmul " #t "x" #k "x" #n " " type more, .run = run_linear, .T = t, .K = k, .N = n,         \
         .dtype = of_weights, .epilogue = of_epilogue, .precision = in                                        \
     }
-#define ATTENTION(heads, dim, tokens)                                                                        \
+#define ATTENTION(heads, dim, tokens, type, in)                                                              \
     {                                                                                                        \
-        .name = "attention " #heads "x" #dim ", " #tokens " tokens", .run = run_attention, .T = tokens,      \
-        .K = dim, .N = heads                                                                                 \
+        .name = "attention " #heads "x" #dim ", " #tokens " tokens, " type, .run = run_attention,            \
+        .T = tokens, .K = dim, .N = heads, .precision = in                                                   \
+    }
+#define CONV(channels, outputs, side, type, in)                                                              \
+    {                                                                                                        \
+        .name = "conv 3x3 " #channels "->" #outputs ", " #side "x" #side ", " type, .run = run_conv,         \
+        .T = side, .K = channels, .N = outputs, .precision = in                                              \
     }
 
 static const bench_case cases[] = {
@@ -169,11 +174,17 @@ static const bench_case cases[] = {
     PRODUCT(2560, 15360, 3072, "int8", KX_BF16, KX_EPILOGUE_GATED_ADD, KX_PRECISION_INT8, ", gated add"),
     PRODUCT(512, 4096, 4096, "f32", KX_F32, KX_EPILOGUE_STORE, KX_PRECISION_F32, ""),
     PRODUCT(512, 4096, 4096, "int8", KX_BF16, KX_EPILOGUE_STORE, KX_PRECISION_INT8, ""),
-    ATTENTION(24, 128, 2560),
-    ATTENTION(24, 128, 8704),
-    ATTENTION(1, 512, 4096),
-    {.name = "conv 3x3 512->512, 128x128", .run = run_conv, .T = 128, .K = 512, .N = 512},
-    {.name = "conv 3x3 128->128, 512x512", .run = run_conv, .T = 512, .K = 128, .N = 128},
+    ATTENTION(24, 128, 2560, "f32", KX_PRECISION_F32),
+    ATTENTION(24, 128, 2560, "bf16", KX_PRECISION_BF16),
+    ATTENTION(24, 128, 2560, "int8", KX_PRECISION_INT8),
+    ATTENTION(24, 128, 8704, "f32", KX_PRECISION_F32),
+    ATTENTION(24, 128, 8704, "bf16", KX_PRECISION_BF16),
+    ATTENTION(24, 128, 8704, "int8", KX_PRECISION_INT8),
+    ATTENTION(1, 512, 4096, "f32", KX_PRECISION_F32),
+    CONV(512, 512, 128, "f32", KX_PRECISION_F32),
+    CONV(512, 512, 128, "bf16", KX_PRECISION_BF16),
+    CONV(128, 128, 512, "f32", KX_PRECISION_F32),
+    CONV(128, 128, 512, "bf16", KX_PRECISION_BF16),
     {.name = "gemv 3072x18432 f32", .run = run_linear, .T = 1, .K = 3072, .N = 18432},
     {.name = "gemv 3072x18432 f32, weights of bf16",
      .run = run_linear,
