@@ -2,6 +2,8 @@
  * sizes, with guards around what is written. */
 #include "fixture.h"
 
+#include "engine/kernels/bench.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -572,6 +574,23 @@ static void a_set_is_chosen_by_name(void **state)
     assert_non_null(strstr(err.message, "portable"));
 }
 
+/* The loops that `kontext bench` measures peaks by. */
+static void peak_loops_run_on_the_sets_that_they_name(void **state)
+{
+    (void)state;
+    size_t ranks[KX_BENCH_PRECISIONS] = {0};
+    for (size_t i = 0; i < kx_peak_loop_count; i++) {
+        const kx_peak_loop *loop = &kx_peak_loops[i];
+        size_t rank = 0;
+        while (rank < kx_kernel_set_count && strcmp(kx_kernel_sets[rank].kernels->name, loop->set) != 0)
+            rank++;
+        if (rank == kx_kernel_set_count) fail_msg("%s is of no set: %s", loop->instruction, loop->set);
+        assert_true(ranks[loop->precision] <= rank && loop->operations > 0); /* the plainest first */
+        ranks[loop->precision] = rank;
+        if (kx_kernel_sets[rank].supported()) assert_true(isfinite(loop->run(100)));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -591,6 +610,7 @@ int main(void)
         cmocka_unit_test(a_value_that_is_not_finite_is_found_anywhere),
         cmocka_unit_test(curves_are_within_two_units_of_the_last_place),
         cmocka_unit_test(curves_hold_at_their_ends),
+        cmocka_unit_test(peak_loops_run_on_the_sets_that_they_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

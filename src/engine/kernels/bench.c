@@ -45,24 +45,18 @@ void kx_bench_rounds(kx_ops *ops, kx_bench_call *call, void *operands, kx_bench_
     }
 }
 
-static kx_bench_type type_of(const char *precision)
+static double peak_of(const kx_bench *bench, const char *precision)
 {
-    if (precision != NULL && strcmp(precision, "bf16") == 0) return KX_BENCH_BF16;
-    if (precision != NULL && strcmp(precision, "int8") == 0) return KX_BENCH_INT8;
-    return KX_BENCH_F32;
+    for (int i = 0; i < KX_BENCH_PRECISIONS; i++)
+        if (strcmp(kx_precision_name((kx_precision)i), precision) == 0) return bench->peaks[i];
+    return 0;
 }
 
 void kx_bench_tell(const kx_bench *bench, kx_bench_row *row)
 {
-    double peak = bench->peaks[type_of(row->precision)];
+    double peak = peak_of(bench, row->precision);
     if (row->gflops > 0 && peak > 0) row->peak_share = row->gflops / peak;
     bench->row(bench->user, row);
-}
-
-const char *kx_bench_precision_name(kx_precision precision)
-{
-    static const char *const names[] = {"f32", "f32", "bf16", "int8"};
-    return (size_t)precision < sizeof names / sizeof names[0] ? names[precision] : "f32";
 }
 
 kx_status kx_bench_case(const kx_bench *bench, const char *name, kx_precision precision,
@@ -73,7 +67,7 @@ kx_status kx_bench_case(const kx_bench *bench, const char *name, kx_precision pr
         return KX_OK;
     }
     kx_status status = KX_OK;
-    kx_bench_row row = {.name = name, .precision = kx_bench_precision_name(precision)};
+    kx_bench_row row = {.name = name, .precision = kx_precision_name(precision)};
     kx_scratch measure, scratch = {0};
     kx_scratch_measure(&measure);
     kx_ops dry = {.kernels = bench->kernels,

@@ -18,13 +18,7 @@
 
 #include <kontext/kontext.h>
 
-/* Types whose peak is measured, in the order of the table of loops. */
-typedef enum kx_bench_type {
-    KX_BENCH_F32 = 0,
-    KX_BENCH_BF16,
-    KX_BENCH_INT8,
-    KX_BENCH_TYPES,
-} kx_bench_type;
+enum { KX_BENCH_PRECISIONS = KX_PRECISION_INT8 + 1 };
 
 typedef struct kx_bench {
     const kx_bench_options *options;
@@ -34,7 +28,8 @@ typedef struct kx_bench {
     void (*row)(void *user, const kx_bench_row *row);
     void *user;
     size_t *counts; /* not NULL: rows that the suite asks for are counted here, and not measured */
-    double peaks[KX_BENCH_TYPES]; /* 10^9 operations a second of all threads; 0: there is no such loop */
+    /* By precision, 10^9 operations a second of all threads; 0: there is no such loop. */
+    double peaks[KX_BENCH_PRECISIONS];
 } kx_bench;
 
 typedef void kx_bench_call(kx_ops *ops, void *operands);
@@ -54,16 +49,13 @@ kx_status kx_bench_case(const kx_bench *bench, const char *name, kx_precision pr
 /* Completes and tells a row that was measured elsewhere. */
 void kx_bench_tell(const kx_bench *bench, kx_bench_row *row);
 
-/* "int8" */
-const char *kx_bench_precision_name(kx_precision precision);
-
 /* (rows, cols) of values in [-1, 1) from the scratch. */
 kx_tensor kx_bench_take_random(kx_ops *ops, const char *name, int64_t rows, int64_t cols);
 
 /* The ops at the sizes of an edit. */
 kx_status kx_bench_ops(const kx_bench *bench, kx_error *err);
 /* Measures bench->peaks, a quarter of a second each, and tells those that the suite asks for. */
-kx_status kx_bench_peaks(kx_bench *bench, kx_error *err);
+void kx_bench_peaks(kx_bench *bench);
 
 /* ---- Loops that stay in registers ---- */
 
@@ -72,14 +64,13 @@ kx_status kx_bench_peaks(kx_bench *bench, kx_error *err);
 typedef double kx_peak_run(int64_t iterations);
 
 typedef struct kx_peak_loop {
-    kx_bench_type type;
+    kx_precision precision;  /* of the arithmetic */
     const char *set;         /* the plainest kernel set that may use these instructions */
     const char *instruction; /* "vpdpbusd, 512 bits" */
-    bool (*supported)(void);
     kx_peak_run *run;
     int64_t operations; /* of one iteration; a multiply-add counts as two */
 } kx_peak_loop;
 
-/* Of this architecture; of one type the better follow the plainer. */
+/* Of this architecture; of one precision the better follow the plainer. */
 extern const kx_peak_loop kx_peak_loops[];
 extern const size_t kx_peak_loop_count;

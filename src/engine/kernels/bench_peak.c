@@ -54,35 +54,35 @@ static void measure(kx_bench *bench, const kx_peak_loop *loop, kx_bench_row *row
 /* Place of the set among those of this architecture, the plainest first. */
 static size_t rank_of(const char *set)
 {
-    for (size_t i = 0; i < kx_kernel_set_count; i++)
-        if (strcmp(kx_kernel_sets[i].kernels->name, set) == 0) return i;
-    return kx_kernel_set_count;
+    size_t i = 0;
+    while (i < kx_kernel_set_count && strcmp(kx_kernel_sets[i].kernels->name, set) != 0) i++;
+    return i;
 }
 
-static const kx_peak_loop *best_loop(const kx_bench *bench, kx_bench_type type)
+/* A set that stands before the one in use is not always supported with it (AVX-VNNI and AVX-512). */
+static const kx_peak_loop *best_loop(const kx_bench *bench, kx_precision precision)
 {
     const kx_peak_loop *best = NULL;
     for (size_t i = 0; i < kx_peak_loop_count; i++) {
         const kx_peak_loop *loop = &kx_peak_loops[i];
-        if (loop->type == type && rank_of(loop->set) <= rank_of(bench->kernels->name) && loop->supported())
+        size_t rank = rank_of(loop->set);
+        if (loop->precision == precision && rank <= rank_of(bench->kernels->name) &&
+            kx_kernel_sets[rank].supported())
             best = loop;
     }
     return best;
 }
 
-kx_status kx_bench_peaks(kx_bench *bench, kx_error *err)
+void kx_bench_peaks(kx_bench *bench)
 {
-    static const char *const types[KX_BENCH_TYPES] = {"f32", "bf16", "int8"};
-    (void)err;
-    for (int type = 0; type < KX_BENCH_TYPES; type++) {
-        const kx_peak_loop *loop = best_loop(bench, (kx_bench_type)type);
+    for (int i = 0; i < KX_BENCH_PRECISIONS; i++) {
+        const kx_peak_loop *loop = best_loop(bench, (kx_precision)i);
         if (loop == NULL) continue;
         char name[96];
-        snprintf(name, sizeof name, "peak %s, %s", types[type], loop->instruction);
-        kx_bench_row row = {.name = name, .precision = types[type]};
+        snprintf(name, sizeof name, "peak %s, %s", kx_precision_name(loop->precision), loop->instruction);
+        kx_bench_row row = {.name = name, .precision = kx_precision_name(loop->precision)};
         measure(bench, loop, &row);
-        bench->peaks[type] = row.gflops;
+        bench->peaks[i] = row.gflops;
         if (kx_bench_wants(bench, name, false)) kx_bench_tell(bench, &row);
     }
-    return KX_OK;
 }

@@ -181,7 +181,7 @@ static kx_status one(const kx_bench *bench, const char *name, bool takes_minutes
                      const model_case *what, kx_error *err)
 {
     char whole[NAME_BYTES + 8];
-    snprintf(whole, sizeof whole, "%s, %s", name, kx_bench_precision_name(what->precision));
+    snprintf(whole, sizeof whole, "%s, %s", name, kx_precision_name(what->precision));
     if (!kx_bench_wants(bench, whole, takes_minutes)) return KX_OK;
     return kx_bench_case(bench, whole, what->precision, setup, what, err);
 }

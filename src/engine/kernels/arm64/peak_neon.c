@@ -5,11 +5,6 @@
 
 enum { SUMS = 16 };
 
-static bool always(void)
-{
-    return true;
-}
-
 static double run_f32_neon(int64_t iterations)
 {
     float32x4_t sums[SUMS], a = vdupq_n_f32(0.5f), b = vdupq_n_f32(0.25f);
@@ -27,6 +22,6 @@ static double run_f32_neon(int64_t iterations)
 }
 
 const kx_peak_loop kx_peak_loops[] = {
-    {KX_BENCH_F32, "portable", "fmla, 128 bits", always, run_f32_neon, SUMS * 2 * 4},
+    {KX_PRECISION_F32, "portable", "fmla, 128 bits", run_f32_neon, SUMS * 2 * 4},
 };
 const size_t kx_peak_loop_count = 1;

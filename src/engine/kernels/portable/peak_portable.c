@@ -3,11 +3,6 @@
 
 enum { SUMS = 16 };
 
-static bool always(void)
-{
-    return true;
-}
-
 static double run_f32(int64_t iterations)
 {
     float sums[SUMS];
@@ -19,6 +14,6 @@ static double run_f32(int64_t iterations)
 }
 
 const kx_peak_loop kx_peak_loops[] = {
-    {KX_BENCH_F32, "portable", "plain C", always, run_f32, SUMS * 2},
+    {KX_PRECISION_F32, "portable", "plain C", run_f32, SUMS * 2},
 };
 const size_t kx_peak_loop_count = 1;

@@ -11,31 +11,6 @@ enum { SUMS = 12 };
 #define EACH_SUM(step)                                                                                       \
     step(0) step(1) step(2) step(3) step(4) step(5) step(6) step(7) step(8) step(9) step(10) step(11)
 
-static bool always(void)
-{
-    return true;
-}
-
-static bool has_avx2(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
-static bool has_avx512(void)
-{
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
-}
-
-static bool has_vnni(void)
-{
-    return has_avx512() && __builtin_cpu_supports("avx512vnni");
-}
-
-static bool has_bf16(void)
-{
-    return has_avx512() && __builtin_cpu_supports("avx512bf16");
-}
-
 static double run_f32_sse2(int64_t iterations)
 {
     __m128 sums[SUMS], a = _mm_set1_ps(0.999f), b = _mm_set1_ps(1e-3f);
@@ -76,6 +51,19 @@ __attribute__((target("avx2"))) static double run_int8_avx2(int64_t iterations)
     return (double)_mm256_extract_epi32(sums[0], 0);
 }
 
+__attribute__((target("avx2,avxvnni"))) static double run_int8_avxvnni(int64_t iterations)
+{
+    __m256i sums[SUMS], a = _mm256_set1_epi32(0x01020304), b = _mm256_set1_epi32(0x04030201);
+    for (int n = 0; n < SUMS; n++) sums[n] = _mm256_set1_epi32(n);
+    for (int64_t i = 0; i < iterations; i++) {
+#define STEP(n) sums[n] = _mm256_dpbusd_avx_epi32(sums[n], a, b);
+        EACH_SUM(STEP)
+#undef STEP
+    }
+    for (int n = 1; n < SUMS; n++) sums[0] = _mm256_add_epi32(sums[0], sums[n]);
+    return (double)_mm256_extract_epi32(sums[0], 0);
+}
+
 __attribute__((target("avx512f"))) static double run_f32_avx512(int64_t iterations)
 {
     __m512 sums[SUMS], a = _mm512_set1_ps(0.999f), b = _mm512_set1_ps(1e-3f);
@@ -89,7 +77,7 @@ __attribute__((target("avx512f"))) static double run_f32_avx512(int64_t iteratio
     return (double)_mm512_cvtss_f32(sums[0]);
 }
 
-__attribute__((target("avx512f,avx512bw,avx512bf16"))) static double run_bf16_avx512(int64_t iterations)
+__attribute__((target("avx512f,avx512bw,avx512bf16"))) static double run_bf16_avx512bf16(int64_t iterations)
 {
     __m512 sums[SUMS];
     __m512bh a = _mm512_cvtne2ps_pbh(_mm512_set1_ps(0.5f), _mm512_set1_ps(0.25f)), b = a;
@@ -103,7 +91,7 @@ __attribute__((target("avx512f,avx512bw,avx512bf16"))) static double run_bf16_av
     return (double)_mm512_cvtss_f32(sums[0]);
 }
 
-__attribute__((target("avx512f,avx512vnni"))) static double run_int8_vnni(int64_t iterations)
+__attribute__((target("avx512f,avx512vnni"))) static double run_int8_avx512vnni(int64_t iterations)
 {
     __m512i sums[SUMS], a = _mm512_set1_epi32(0x01020304), b = _mm512_set1_epi32(0x04030201);
     for (int n = 0; n < SUMS; n++) sums[n] = _mm512_set1_epi32(n);
@@ -150,13 +138,14 @@ RUN_AMX(run_int8_amx, _tile_dpbusd)
 RUN_AMX(run_bf16_amx, _tile_dpbf16ps)
 
 const kx_peak_loop kx_peak_loops[] = {
-    {KX_BENCH_F32, "portable", "mulps and addps, 128 bits", always, run_f32_sse2, SUMS * 2 * 4},
-    {KX_BENCH_F32, "avx2", "vfmadd, 256 bits", has_avx2, run_f32_avx2, SUMS * 2 * 8},
-    {KX_BENCH_F32, "avx512", "vfmadd, 512 bits", has_avx512, run_f32_avx512, SUMS * 2 * 16},
-    {KX_BENCH_BF16, "avx512", "vdpbf16ps, 512 bits", has_bf16, run_bf16_avx512, SUMS * 2 * 32},
-    {KX_BENCH_BF16, "amx", "tdpbf16ps, 16 x 16 x 32", kx_x86_has_amx, run_bf16_amx, AMX_SUMS * 2 * 256 * 32},
-    {KX_BENCH_INT8, "avx2", "vpmaddubsw, 256 bits", has_avx2, run_int8_avx2, SUMS * 2 * 32},
-    {KX_BENCH_INT8, "avx512", "vpdpbusd, 512 bits", has_vnni, run_int8_vnni, SUMS * 2 * 64},
-    {KX_BENCH_INT8, "amx", "tdpbusd, 16 x 16 x 64", kx_x86_has_amx, run_int8_amx, AMX_SUMS * 2 * 256 * 64},
+    {KX_PRECISION_F32, "portable", "mulps and addps, 128 bits", run_f32_sse2, SUMS * 2 * 4},
+    {KX_PRECISION_F32, "avx2", "vfmadd, 256 bits", run_f32_avx2, SUMS * 2 * 8},
+    {KX_PRECISION_F32, "avx512", "vfmadd, 512 bits", run_f32_avx512, SUMS * 2 * 16},
+    {KX_PRECISION_BF16, "avx512bf16", "vdpbf16ps, 512 bits", run_bf16_avx512bf16, SUMS * 2 * 32},
+    {KX_PRECISION_BF16, "amx", "tdpbf16ps, 16 x 16 x 32", run_bf16_amx, AMX_SUMS * 2 * 256 * 32},
+    {KX_PRECISION_INT8, "avx2", "vpmaddubsw, 256 bits", run_int8_avx2, SUMS * 2 * 32},
+    {KX_PRECISION_INT8, "avxvnni", "vpdpbusd, 256 bits", run_int8_avxvnni, SUMS * 2 * 32},
+    {KX_PRECISION_INT8, "avx512vnni", "vpdpbusd, 512 bits", run_int8_avx512vnni, SUMS * 2 * 64},
+    {KX_PRECISION_INT8, "amx", "tdpbusd, 16 x 16 x 64", run_int8_amx, AMX_SUMS * 2 * 256 * 64},
 };
 const size_t kx_peak_loop_count = sizeof kx_peak_loops / sizeof kx_peak_loops[0];

@@ -115,7 +115,8 @@ static bool may_use_tiles(void)
 #endif
 }
 
-bool kx_x86_has_amx(void)
+/* Also asks the system for the tiles, which a process must before it uses them. */
+static bool has_amx(void)
 {
     enum { BF16 = 1 << 22, TILE = 1 << 24, INT8 = 1 << 25, ALL = BF16 | TILE | INT8 };
     unsigned a, b, c, d;
@@ -132,6 +133,6 @@ const kx_kernel_set kx_kernel_sets[] = {
     {&kx_kernels_portable, always, always},           {&kx_kernels_avx2, has_avx2, always},
     {&kx_kernels_avxvnni, has_avxvnni, always},       {&kx_kernels_avx512, has_avx512, always},
     {&kx_kernels_avx512vnni, has_avx512vnni, always}, {&kx_kernels_avx512bf16, has_avx512bf16, is_amd},
-    {&kx_kernels_amx, kx_x86_has_amx, always},
+    {&kx_kernels_amx, has_amx, always},
 };
 const size_t kx_kernel_set_count = sizeof kx_kernel_sets / sizeof kx_kernel_sets[0];

@@ -18,8 +18,6 @@ extern const kx_kernels kx_kernels_avx512vnni;
 extern const kx_kernels kx_kernels_avx512bf16;
 /* AVX-512 with AMX-TILE, AMX-INT8 and AMX-BF16: both products. */
 extern const kx_kernels kx_kernels_amx;
-/* Also asks the system for the tiles, which a process must before it uses them. */
-bool kx_x86_has_amx(void);
 
 void kx_tile_avx2(int64_t rows, int64_t width, int64_t depth, const float *a, int64_t a_stride,
                   const float *b, bool add, float *c, int64_t c_stride);
