@@ -1,4 +1,5 @@
-/* What the drivers of the ops (ops_*.c) share: scratch, chunks that stop on cancel, and small arithmetic. */
+/* What the drivers of the ops (ops_*.c) share: chunks that stop on cancel, scratch, what they tell the
+ * profiler, small arithmetic, and the pieces of packed products. */
 #pragma once
 
 #include "engine/kernels/kernels.h"
@@ -55,7 +56,7 @@ static inline int64_t kx_round_up(int64_t a, int64_t step)
     return kx_ceil_div(a, step) * step;
 }
 
-/* `total` cut into equal parts of at most `most`, each a multiple of `step`: the size of a part. */
+/* `total` cut into as few equal parts as are no larger than `most`: the size of one, rounded up to `step`. */
 static inline int64_t kx_even_part(int64_t total, int64_t most, int64_t step)
 {
     if (total <= 0) return step;

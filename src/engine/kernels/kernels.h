@@ -5,10 +5,11 @@
  *     kx_ops ops = {.kernels = kernels, .pool = pool, .scratch = &scratch};
  *
  * There is one constant table for each instruction set. portable/ is the definition; every entry of another
- * set is tested against it. Kernels know nothing of threads, tensors or files: addresses, counts and strides
- * (in elements) come in, and nothing beyond them is read or written. They never allocate. What they do is
- * deterministic: an element of the result depends on its own operands only, never on its place in a block; so
- * the drivers (ops_*.c) are free to cut the work as the number of threads suggests.
+ * set is tested against it, or with it against the formula. Kernels know nothing of threads, tensors or
+ * files: addresses, counts and strides (in elements) come in, and nothing beyond them is read or written.
+ * They never allocate. What they do is deterministic: an element of the result depends on its own operands
+ * only, never on its place in a block; so the drivers (ops_*.c) are free to cut the work as the number of
+ * threads suggests.
  *
  * Sets of one family share their f32 entries, so f32 results are the same bytes on avx512, avx512vnni,
  * avx512bf16 and amx; int8 sums are the same on every set.
@@ -56,8 +57,8 @@ typedef struct kx_kernels {
     /* a (rows, depth), b a panel of `width` -> c (rows, width): c = a b, or c += a b. */
     void (*tile)(int64_t rows, int64_t width, int64_t depth, const float *a, int64_t a_stride, const float *b,
                  bool add, float *c, int64_t c_stride);
-    /* x (rows, depth), rows <= lanes -> y[k*y_stride + r] = x[r*x_stride + k]; zeros for rows <= r < lanes.
-     */
+    /* x (rows, depth), rows <= lanes -> y[k*y_stride + r] = x[r*x_stride + k], bits as they are; zeros for
+     * rows <= r < lanes. */
     void (*transpose)(int64_t rows, int64_t depth, const float *x, int64_t x_stride, float *y,
                       int64_t y_stride);
     /* `count` elements of a weight type, at any address -> y = scale * value. */
@@ -65,13 +66,13 @@ typedef struct kx_kernels {
     /* w (n), x (rows, n), rows <= KX_DOT_ROWS_MAX -> y[r] += w . x[r]. */
     void (*dots)(int64_t rows, int64_t n, const float *w, const float *x, int64_t x_stride, float *y);
 
-    /* ---- Packed products (layouts: tensor/packed.h)
-     * -------------------------------------------------------- One group of a sum: `planes` planes (at most
-     * KX_GROUP_PLANES) of some rows of activations, planes a_plane bytes apart, against some blocks of 16
-     * columns of y, b_block bytes apart -> c (rows, 16 blocks): c = r, or c += r. */
+    /* ---- Packed products ----------------------------------------------------------------------------------
+     * Layouts: tensor/packed.h. A call is one group of a sum: `planes` planes, at most KX_GROUP_PLANES, of
+     * some rows of the operand, the planes a_plane bytes apart, against some blocks of 16 columns of y,
+     * b_block bytes apart -> c (rows, 16 blocks): c = r, or c += r. */
     kx_tile_limit tile_i8_limit, tile_bf16_limit;
-    /* NULL, or what a thread calls before its first packed tile and after its last one (AMX keeps its tiles
-     * by thread). Other kernels may be called in between, another thread's tiles not. */
+    /* Both NULL, or what a thread calls before some packed tiles and after them (AMX keeps its tiles by
+     * thread). Other kernels may be called in between. */
     void (*enter_tiles)(void);
     void (*leave_tiles)(void);
     /* r = a_scale[row] * b_scale[column] * (float)(sum of (a - 128) b); the sum is exact. No byte of a is 0.
@@ -79,7 +80,7 @@ typedef struct kx_kernels {
     void (*tile_i8)(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
                     const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
                     const int32_t *b_sum, bool add, float *c, int64_t c_stride);
-    /* r = the sum of a b in f32. */
+    /* r = the sum of a b in f32; subnormal values may count as 0. */
     void (*tile_bf16)(int64_t rows, int64_t blocks, int64_t planes, const uint16_t *a, int64_t a_plane,
                       const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
     /* x (n), n <= 512: one row's group -> y: its planes, y_plane bytes apart, filled up with zeros (128).
@@ -87,11 +88,11 @@ typedef struct kx_kernels {
      * of 0, where max |x| < KX_QUANTISE_LEAST; all 128, and a scale of NaN, where a NaN or infinity is among
      * x, so that it is not lost. */
     void (*quantise)(int64_t n, const float *x, uint8_t *y, int64_t y_plane, float *scale);
-    /* x (n), n <= 256 -> y: the same, rounded to bf16 (to nearest even). */
+    /* x (n), n <= 256: one row's group -> y: its planes, rounded to bf16 (to nearest even), filled up with
+     * zeros. A NaN stays one. */
     void (*narrow)(int64_t n, const float *x, uint16_t *y, int64_t y_plane);
 
-    /* ---- Rows of n values --------------------------------------------------------------------------------
-     */
+    /* ---- Rows of n values ----------------------------------------------------------------------------- */
 
     /* r (n), bias, gate (n) or NULL -> y (n); see kx_epilogue. y may be r. */
     void (*epilogue)(kx_epilogue epilogue, int64_t n, const float *r, const float *bias, const float *gate,
@@ -145,9 +146,9 @@ typedef struct kx_kernels {
                             float *y, int64_t row_stride, int64_t col_stride);
 } kx_kernels;
 
-/* limit: NULL or "auto" for the best set that the processor has, or a set's name ("portable"; "avx2",
- * "avx512"; "neon"). Errors: KX_ERR_INPUT, for an unknown name and for a set that the processor (or the
- * system) lacks. */
+/* limit: NULL or "auto" for the last set of kx_kernel_sets that is supported and preferred, or a set's name:
+ * "portable"; "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amx"; "neon", "dotprod", "i8mm".
+ * Errors: KX_ERR_INPUT, for an unknown name and for a set that the processor (or the system) lacks. */
 kx_status kx_kernels_choose(const char *limit, const kx_kernels **kernels, kx_error *err);
 
 /* What choose picks from: the sets of this architecture, the plainest first. */

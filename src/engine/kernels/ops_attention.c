@@ -5,9 +5,8 @@
  * rescales what was summed so far where the maximum moved, and adds P V. A row's result depends on the order
  * of the key blocks alone, so the query rows may be cut as the threads suggest.
  *
- *     worker: q [rows][dim] scaled | out [rows][width] | scores [rows][keys] | key panels [dim][keys]
- *             | value panels [keys][width] | maximum [rows] | sum [rows]        (width: dim rounded up to
- * lanes)
+ *     worker: key panels [dim][keys] | value panels [keys][width] | scores [rows][keys] | out [rows][width]
+ *             | q [rows][dim] scaled | maximum [rows] | sum [rows]      (width: dim rounded up to lanes)
  *
  * `out` may be `q`: a chunk has copied its rows of q before it writes the same rows and columns of out, and
  * no other chunk reads those.

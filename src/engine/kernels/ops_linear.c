@@ -1,5 +1,5 @@
 /* The f32 product y = epilogue(W x + b), after Goto: blocks that fit the caches, packed, around one register
- * tile.
+ * tile. (The product of an operand is ops_packed.c's.)
  *
  * A chunk is `rows` x `cols` of y. For each block of the sum (depth_block columns of x and W) a worker widens
  * its rows of W, straight from the mapped file, into f32 panels that stay in its L2, then copies a few rows
@@ -7,13 +7,12 @@
  * cache set) and lets the tile kernel run over all panels. The partial sums stay in the worker's `sums` until
  * the last block; then the epilogue is applied once and y is written.
  *
- *     worker: sums [rows][cols] | panels [cols/width][depth][width] | copy [copy_rows][depth+16] | wide
- * [lanes][depth+16]
+ *     worker: sums [rows][cols] | panels [cols/width][depth][width]
+ *             | copy [copy_rows][depth + 16] | wide [lanes][depth + 16]       (depth: depth_block at most)
  *
- * So a weight is never held twice, and the order of a sum depends on K and the kernel set alone.
- *
- * With few rows the time is that of reading W, and packing would double it: up to KX_DOT_ROWS_MAX rows are
- * computed as dot products, one row of W after the other.
+ * So a weight is never held twice. With few rows the time is that of reading W, and packing would double it:
+ * up to KX_DOT_ROWS_MAX rows are computed as dot products, one row of W after the other. The order of a sum
+ * depends on K, on the kernel set, and on which of the two ways is taken.
  */
 #include "engine/kernels/driver.h"
 

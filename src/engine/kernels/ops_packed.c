@@ -1,15 +1,15 @@
 /* The product of an operand with a packed matrix (tensor/packed.h): int8 or bf16.
  *
- * A chunk is `rows` x `cols` of y, `cols` whole groups of the next product, so that the epilogue can quantise
- * what it has just computed. For each group of K the tile kernel adds its part to the chunk's f32 sums;
- * operand, matrix and sums of a chunk fit in L2 together:
+ * A chunk is `rows` x `cols` of y; where y is an operand, `cols` are whole groups of it, so that a row is
+ * quantised once its epilogue is done. For each group of K the tile kernel adds its part to the chunk's f32
+ * sums. It works on, at the largest chunk of an f32 y (768 x 256):
  *
- *     group of the operand, rows x 512 bytes | group of the matrix, cols x 512 bytes | sums, rows x cols x 4
- * bytes
+ *     a group of the operand, rows x 512 bytes: 384 KB | of the matrix, cols x 512 bytes: 128 KB
+ *     | sums, rows x cols x 4 bytes: 768 KB
  *
- * The matrix is used in place, from the mapped file or from where it was packed: nothing is copied. Rows of y
- * are computed independently, and groups are added in order: the bytes depend neither on the threads nor on
- * the chunks.
+ * The matrix is used in place, from the mapped file or from where it was packed: nothing is copied. A row of
+ * y does not depend on the others, and groups are added in order: the bytes depend neither on the threads nor
+ * on the chunks.
  */
 #include "engine/kernels/driver.h"
 
@@ -26,7 +26,7 @@ typedef struct packed_work {
     int64_t groups, planes;
     int64_t rows, cols; /* of a chunk */
     int64_t row_chunks;
-    uint8_t *scratch; /* sums (rows, cols) of each worker, then a row of bias */
+    uint8_t *scratch; /* sums (rows, cols) of each worker */
     int64_t piece;
 } packed_work;
 

@@ -244,8 +244,7 @@ static void choose_blocks(winograd_work *work, int64_t threads)
 bool kx_winograd_fits(const kx_ops *ops, const kx_conv *conv, kx_conv_mode mode)
 {
     const kx_weight *weight = &conv->weight;
-    return kx_ops_narrow(ops) && ops->kernels->winograd_input != NULL &&
-           mode != KX_CONV_DOWN && weight->rank == 4 && weight->shape[2] == 3 &&
+    return kx_ops_narrow(ops) && mode != KX_CONV_DOWN && weight->rank == 4 && weight->shape[2] == 3 &&
            weight->shape[1] >= LEAST_CHANNELS;
 }
 

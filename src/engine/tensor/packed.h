@@ -1,18 +1,18 @@
 /* Matrices and activations prepared for a product of lower precision, int8 or bf16.
  *
  * Both sides are cut along K into *planes* of 64 bytes (64 values of int8, 32 of bf16), and eight planes make
- * a *group*. In int8 a row of x has a scale for each group, and so has a row of W: the sum of a group is exact
- * in int32, and times both scales it is added to the f32 result, group after group. bf16 has no scales. A last
- * plane that is short is filled up with zeros.
+ * a *group*. In int8 a row of x has a scale for each group, and so has a row of W: the sum of a group is
+ * exact in int32, and times both scales it is added to the f32 result, group after group. bf16 has no scales.
+ * A last plane that is short is filled up with zeros.
  *
- *     x (T,K)    [plane][row][64 bytes]               an operand (tensor.h, ops.h). int8: 128 is added to each
- *                                                     value, so a byte is 1 to 255, and 128 stands for 0
- *     W (N,K)    [N/16][plane][16][16][4 bytes]       rows of W, which are columns of y, in blocks of 16; for
- *                                                     each of the 16, four values of int8 or two of bf16 of K
- *                                                     lie together. N is filled up with zeros
+ *     x (T,K)    [plane][row][64 bytes]             an operand (tensor.h, ops.h). int8: 128 is added to each
+ *                                                   value, so a byte is 1 to 255, and 128 stands for 0
+ *     W (N,K)    [N/16][plane][16][16][4 bytes]     rows of W, which are columns of y, in blocks of 16; for
+ *                                                   each of the 16, four values of int8 or two of bf16 lie
+ *                                                   together. N is filled up with zeros
  *
- * One layout serves every processor: a plane of a block is sixteen registers of 64 bytes for VNNI and bf16 dot
- * products, and one tile for AMX; sixteen rows of a plane of x are a tile, wherever they begin.
+ * One layout serves every processor: a plane of a block is sixteen registers of 64 bytes for VNNI and bf16
+ * dot products, and one tile for AMX; sixteen rows of a plane of x are a tile, wherever they begin.
  *
  * K may consist of two *parts* side by side (the second product of a single block takes attention and MLP
  * together). Each part begins with a plane and a group of its own, so that whoever produces the part of x can
