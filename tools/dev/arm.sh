@@ -64,7 +64,7 @@ test_arm() {
         say "kernels on a $processor"
         QEMU_CPU=$processor
         export QEMU_CPU
-        run_tests build-arm64 --timeout-multiplier 10 kernels ops-linear
+        run_tests build-arm64 --timeout-multiplier 10 kernels packed ops-linear
         unset QEMU_CPU
     done
     say "an edit with the demo model, against this machine's"
