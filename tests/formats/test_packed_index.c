@@ -21,7 +21,7 @@ static void what_is_larger_than_can_be_read_is_not_written(void **state)
     kx_error err = {0};
     kx_bytes text = {0};
     assert_ok(text_of(KX_PACKED_MAX_EXTENT, KX_PACKED_MAX_EXTENT, &text, &err));
-    assert_string_equal((const char *)text.data, "{\"version\":1,\"precision\":\"int8\",\"group\":512,"
+    assert_string_equal((const char *)text.data, "{\"version\":2,\"precision\":\"int8\",\"group\":512,"
                                                  "\"matrices\":{\"m\":[1048576,1048576,64]},"
                                                  "\"parameters\":{\"m.weight\":[1048576,1048576]}}");
     kx_bytes_free(&text);

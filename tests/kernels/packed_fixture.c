@@ -49,6 +49,12 @@ void test_row_group_check(const test_row_group *group, const float *x, const cha
         assert_int_equal(group->raw[i], i < group->count ? kx_bf16_from_f32(x[i]) : 0);
 }
 
+void test_rotated(kx_dtype dtype, int64_t count, const float *x, float *rotated)
+{
+    int64_t size = dtype == KX_BF16 ? 1 : count & -count;
+    for (int64_t i = 0; i < count; i += size) kx_kernel_sets[0].kernels->hadamard(size, x + i, rotated + i);
+}
+
 test_row_group test_row_group_of(kx_dtype dtype, int64_t count, const void *row, int64_t plane_bytes,
                                  float scale)
 {

@@ -31,6 +31,8 @@ test_row_group test_row_group_of(kx_dtype dtype, int64_t count, const void *row,
 /* Fails unless it is x (count) quantised: each value in its nearest step (bf16: as kx_bf16_from_f32 rounds),
  * none of them at byte 0, zeros behind the end. */
 void test_row_group_check(const test_row_group *group, const float *x, const char *what);
+/* The group x (count) as it is packed: for int8 rotated, with plain C's Hadamard matrices. */
+void test_rotated(kx_dtype dtype, int64_t count, const float *x, float *rotated);
 /* The `count` values that it stands for. */
 void test_row_group_read(const test_row_group *group, double *values);
 

@@ -449,6 +449,34 @@ static void column_sums_are_equal_to_plain_c(void **state)
     test_every_set(every_column_sum);
 }
 
+static void every_rotation(const kx_kernels *set)
+{
+    test_random random = {10};
+    for (int64_t n = 1; n <= KX_HADAMARD_MAX; n *= 2) {
+        float *x = guarded_random(&random, n), *y = test_guarded(n), *plain = test_guarded(n);
+        set->hadamard(n, x, y);
+        portable()->hadamard(n, x, plain);
+        assert_memory_equal(y, plain, (size_t)n * sizeof *y);
+        for (int64_t i = 0; i < n; i++) {
+            double sum = 0;
+            for (int64_t k = 0; k < n; k++)
+                sum += __builtin_parityll((uint64_t)((i & k) ^ (k & k >> 1))) ? -(double)x[k] : (double)x[k];
+            assert_true(fabs((double)y[i] - sum) < 1e-6 * (double)n);
+        }
+        test_guarded_check(y, n, "hadamard");
+        test_guarded_free(x);
+        test_guarded_free(y);
+        test_guarded_free(plain);
+    }
+}
+
+/* The signs are those of the Rudin-Shapiro sequence: the number of pairs of neighbouring ones in k. */
+static void hadamard_is_the_formula_and_the_same_bytes_on_every_set(void **state)
+{
+    (void)state;
+    test_every_set(every_rotation);
+}
+
 static void every_place(const kx_kernels *set)
 {
     test_random random = {9};
@@ -607,6 +635,7 @@ int main(void)
         cmocka_unit_test(exponentials_in_bf16_are_close_to_exp),
         cmocka_unit_test(weights_in_int8_are_close_to_exp_and_add_up),
         cmocka_unit_test(column_sums_are_equal_to_plain_c),
+        cmocka_unit_test(hadamard_is_the_formula_and_the_same_bytes_on_every_set),
         cmocka_unit_test(a_value_that_is_not_finite_is_found_anywhere),
         cmocka_unit_test(curves_are_within_two_units_of_the_last_place),
         cmocka_unit_test(curves_hold_at_their_ends),

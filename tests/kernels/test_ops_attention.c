@@ -303,6 +303,32 @@ static void a_mean_of_the_keys_costs_int8_nothing(void **state)
     test_every_set(shared_mean);
 }
 
+/* A column of q and k that outshines the others must not take the steps of int8 from them. */
+static void loud_column(const kx_kernels *kernels)
+{
+    test_random random = {9};
+    attention_case c = {.precision = KX_PRECISION_INT8,
+                        .attention = {.heads = 1, .head_dim = 128, .scale = 0.25f}};
+    c.q = test_tensor(&random, 60, 128, 0);
+    c.k = test_tensor(&random, 300, 128, 0);
+    c.v = test_tensor(&random, 300, 128, 0);
+    c.out = test_tensor(&random, 60, 128, 0);
+    for (int64_t row = 0; row < 60; row++) kx_tensor_f32(&c.q)[row * 128 + 77] *= 8;
+    for (int64_t row = 0; row < 300; row++) kx_tensor_f32(&c.k)[row * 128 + 77] *= 8;
+    test_run_op(kernels, 2, call_attention, &c);
+    check_attention(&c, &c.q, &c.out, kernels->name);
+    test_tensor_free(&c.q);
+    test_tensor_free(&c.k);
+    test_tensor_free(&c.v);
+    test_tensor_free(&c.out);
+}
+
+static void a_loud_column_leaves_int8_its_precision(void **state)
+{
+    (void)state;
+    test_every_set(loud_column);
+}
+
 /* One key far above hundreds whose weights are each less than half of int8's smallest step: together they
  * are two fifths of what it weighs, and must count. */
 static void small_weights(const kx_kernels *kernels)
@@ -402,6 +428,7 @@ int main(void)
         cmocka_unit_test(attention_gives_the_same_bytes_for_any_threads_and_in_place),
         cmocka_unit_test(attention_hands_a_nan_on),
         cmocka_unit_test(a_mean_of_the_keys_costs_int8_nothing),
+        cmocka_unit_test(a_loud_column_leaves_int8_its_precision),
         cmocka_unit_test(many_small_weights_count_in_int8),
         cmocka_unit_test(an_operand_is_the_quantised_result),
     };

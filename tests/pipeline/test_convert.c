@@ -376,7 +376,7 @@ static void a_wrong_description_is_refused(void **state)
     static const struct {
         const char *from, *to, *words;
     } changes[] = {
-        {"\\\"version\\\":1", "\\\"version\\\":2", "packed in format 2"},
+        {"\\\"version\\\":2", "\\\"version\\\":1", "packed in format 1"},
         {"\\\"precision\\\":\\\"int8\\\"", "\\\"precision\\\":\\\"int4\\\"", "packed for int4"},
         {"\\\"group\\\":512", "\\\"group\\\":128", "groups of 128"},
         {"\\\"double_blocks.0.img_attn.qkv\\\":[288,96,0]", "\\\"double_blocks.0.img_attn.qkv\\\":[288,97,0]",

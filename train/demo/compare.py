@@ -63,8 +63,13 @@ def main() -> None:
         print(f"{name}  {setting or '(defaults)'}: success {rate:.1f} %, {truth:.1f} dB to the truth, {seconds:.2f} s an edit")
     pairs = [(a.picture, b.picture) for a, b in zip(first, second, strict=True)]
     both = np.mean([a.verdict.ok == b.verdict.ok for a, b in zip(first, second, strict=True)])
-    distance, likeness = np.mean([psnr(a, b) for a, b in pairs]), np.mean([ssim(a, b) for a, b in pairs])
-    print(f"between them: PSNR {distance:.1f} dB, SSIM {likeness:.4f}, same verdict on {100 * both:.1f} % of {len(pairs)} edits")
+    distances, likeness = [psnr(a, b) for a, b in pairs], np.mean([ssim(a, b) for a, b in pairs])
+    worst = int(np.argmin(distances))
+    print(
+        f"between them: PSNR {np.mean(distances):.1f} dB in the mean, {np.median(distances):.1f} median, "
+        f"{distances[worst]:.1f} at the least ({tasks[worst].kind}), SSIM {likeness:.4f}, "
+        f"same verdict on {100 * both:.1f} % of {len(pairs)} edits"
+    )
 
 
 if __name__ == "__main__":

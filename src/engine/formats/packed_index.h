@@ -2,7 +2,7 @@
  *
  * The file is a safetensors file. Its metadata "kontext.packed" is a JSON text:
  *
- *     {"version": 1, "precision": "int8", "group": 512,
+ *     {"version": 2, "precision": "int8", "group": 512,
  *      "matrices":   {"single_blocks.0.linear2": [3072, 15360, 3072], ...},      rows, columns, split
  *      "parameters": {"single_blocks.0.linear2.weight": [3072, 15360], ...}}     rows, columns
  *
@@ -31,7 +31,7 @@
 /* KX_PACKED_MAX_EXTENT bounds rows, columns and split. It is some fifty times the most that FLUX.1 has
  * (21,504 rows), and rows x columns of all the KX_LIMIT_TENSORS matrices that a file can list are 2^56
  * together, so that sums of elements and of bytes fit 63 bits. */
-enum { KX_PACKED_VERSION = 1, KX_PACKED_MAX_EXTENT = 1 << 20, KX_PACKED_ALIGN = 64 };
+enum { KX_PACKED_VERSION = 2, KX_PACKED_MAX_EXTENT = 1 << 20, KX_PACKED_ALIGN = 64 };
 
 typedef struct kx_packed_entry {
     const char *name;

@@ -95,6 +95,17 @@ int32_t kx_driver_make_signed(int64_t n, uint8_t *bytes);
 /* The planes of sixteen columns, one column after the other, -> those planes of a block (packed.h). */
 void kx_driver_join_columns(const kx_kernels *kernels, int64_t planes, const uint8_t *columns,
                             uint8_t *block);
+/* The Hadamard matrix that rotates a group of `cols` values: the largest whose size divides it. */
+static inline int64_t kx_hadamard_size(int64_t cols)
+{
+    return cols & -cols;
+}
+
+/* A group of int8, of a row of activations or of a matrix: x (cols) is rotated, which spreads what stands out
+ * over the group, then quantised. What both sides of a product were rotated by gives the same product, times
+ * kx_hadamard_size(cols): the matrix's scales are divided by it. */
+void kx_driver_quantise_group(const kx_kernels *kernels, int64_t cols, const float *x, uint8_t *y,
+                              int64_t y_plane, float *scale);
 /* Row `row` of x (cols), f32, into columns first.. of the operand y; first begins a group. */
 void kx_driver_store_operand(const kx_kernels *kernels, const float *x, int64_t cols, const kx_tensor *y,
                              int64_t row, int64_t first);

@@ -22,6 +22,7 @@
 
 enum {
     KX_DOT_ROWS_MAX = 8,     /* rows of x that `dots` takes */
+    KX_HADAMARD_MAX = 512,   /* values that `hadamard` takes: a group of int8 */
     KX_WINOGRAD_POINTS = 8,  /* a tile has 8 x 8 inputs */
     KX_WINOGRAD_OUTPUTS = 6, /* and 6 x 6 outputs of a 3 x 3 convolution */
 };
@@ -33,6 +34,10 @@ enum {
 typedef struct kx_tile_limit {
     int64_t rows, blocks;
 } kx_tile_limit;
+
+/* +1 or -1: the Rudin-Shapiro sequence, whose Hadamard spectrum has no peak. So the mean of a row, like any sum
+ * of it that Hadamard's matrix would gather in one place, is spread evenly. */
+extern const float kx_hadamard_signs[KX_HADAMARD_MAX];
 
 /* What one block of keys does to a row of attention in int8: with d (n) the sum over the block's keys of the
  * values that its bytes stand for,
@@ -88,6 +93,10 @@ typedef struct kx_kernels {
      * of 0, where max |x| < KX_QUANTISE_LEAST; all 128, and a scale of NaN, where a NaN or infinity is among
      * x, so that it is not lost. */
     void (*quantise)(int64_t n, const float *x, uint8_t *y, int64_t y_plane, float *scale);
+    /* x (n), n a power of two, at most KX_HADAMARD_MAX -> y = H (x signs): Hadamard's matrix H[i][k] = -1 to
+     * the number of ones in i & k, and kx_hadamard_signs. Sums of two, in the same order on every set: the
+     * same bytes. */
+    void (*hadamard)(int64_t n, const float *x, float *y);
     /* x (n), n <= 256: one row's group -> y: its planes, rounded to bf16 (to nearest even), filled up with
      * zeros. A NaN stays one. */
     void (*narrow)(int64_t n, const float *x, uint16_t *y, int64_t y_plane);

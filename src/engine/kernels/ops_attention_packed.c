@@ -112,7 +112,7 @@ static void convert_key(const attention_work *work, int64_t head, int64_t key, f
     }
     int64_t entry = head * work->padded_keys + key;
     work->kernels->epilogue(KX_EPILOGUE_STORE, dim, k, work->minus_mean + col, NULL, row);
-    work->kernels->quantise(dim, row, to, KX_PLANE_BYTES, &work->key_scales[entry]);
+    kx_driver_quantise_group(work->kernels, dim, row, to, KX_PLANE_BYTES, &work->key_scales[entry]);
     work->key_sums[entry] = -KX_OPERAND_OFFSET * kx_driver_make_signed(work->planes * KX_PLANE_BYTES, to);
 }
 
@@ -295,8 +295,8 @@ static void convert_queries(const attention_work *work, const attention_block *b
         fetch_ahead(work->q, block->first + r, col, dim);
         uint8_t *to = block->q + r * KX_PLANE_BYTES;
         if (work->dtype == KX_I8) {
-            kernels->quantise(dim, q, to, block->q_plane, &block->q_scales[r]);
-            block->q_scales[r] *= work->attention->scale;
+            kx_driver_quantise_group(kernels, dim, q, to, block->q_plane, &block->q_scales[r]);
+            block->q_scales[r] *= work->attention->scale / (float)kx_hadamard_size(dim);
         } else {
             kernels->scale(dim, q, work->attention->scale, block->row);
             kernels->narrow(dim, block->row, (uint16_t *)(void *)to, block->q_plane);

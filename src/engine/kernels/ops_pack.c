@@ -59,7 +59,8 @@ static void pack_row(const pack_work *work, int64_t row, int64_t group, const kx
         return;
     }
     int64_t entry = group * kx_packed_rows(packed->rows) + row;
-    work->kernels->quantise(at->cols, wide, to, KX_PLANE_BYTES, &work->scales[entry]);
+    kx_driver_quantise_group(work->kernels, at->cols, wide, to, KX_PLANE_BYTES, &work->scales[entry]);
+    work->scales[entry] /= (float)kx_hadamard_size(at->cols);
     work->sums[entry] = -KX_OPERAND_OFFSET * kx_driver_make_signed(at->planes * KX_PLANE_BYTES, to);
 }
 

@@ -241,6 +241,15 @@ void kx_op_silu(kx_ops *ops, const kx_tensor *x, kx_tensor *y)
     run_rows(ops, &work);
 }
 
+void kx_driver_quantise_group(const kx_kernels *kernels, int64_t cols, const float *x, uint8_t *y,
+                              int64_t y_plane, float *scale)
+{
+    float rotated[KX_HADAMARD_MAX];
+    int64_t size = kx_hadamard_size(cols);
+    for (int64_t c = 0; c < cols; c += size) kernels->hadamard(size, x + c, rotated + c);
+    kernels->quantise(cols, rotated, y, y_plane, scale);
+}
+
 void kx_driver_store_operand(const kx_kernels *kernels, const float *x, int64_t cols, const kx_tensor *y,
                              int64_t row, int64_t first)
 {
@@ -249,7 +258,8 @@ void kx_driver_store_operand(const kx_kernels *kernels, const float *x, int64_t 
     for (int64_t c = 0; c < cols; c += values, group++, to += KX_GROUP_PLANES * y->plane_bytes) {
         int64_t count = kx_min(values, cols - c);
         if (y->dtype == KX_U8)
-            kernels->quantise(count, x + c, to, y->plane_bytes, y->scales + group * y->scale_stride + row);
+            kx_driver_quantise_group(kernels, count, x + c, to, y->plane_bytes,
+                                     y->scales + group * y->scale_stride + row);
         else
             kernels->narrow(count, x + c, (uint16_t *)(void *)to, y->plane_bytes);
     }

@@ -264,6 +264,36 @@ static bool all_finite_row(int64_t n, const float *x)
     return finite && (i == n || lanes_are_finite(lanes_load_some(x + i, n - i, 0)));
 }
 
+/* One stage within the lanes: pairs (a,b), `step` lanes apart -> (a + b, a - b). */
+static inline lanes hadamard_stage(lanes v, int step)
+{
+    static const float turns[4][16] = {{1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1},
+                                       {1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1},
+                                       {1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1},
+                                       {1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1}};
+    int stage = step == 1 ? 0 : step == 2 ? 1 : step == 4 ? 2 : 3;
+    return lanes_fma(v, lanes_load(turns[stage]), lanes_swapped(v, step));
+}
+
+/* n a multiple of LANES. */
+static void hadamard_row(int64_t n, const float *x, float *y)
+{
+    for (int64_t i = 0; i < n; i += LANES) {
+        lanes v = lanes_mul(lanes_load(x + i), lanes_load(kx_hadamard_signs + i));
+        v = hadamard_stage(hadamard_stage(v, 1), 2);
+        if (LANES > 4) v = hadamard_stage(v, 4);
+        if (LANES > 8) v = hadamard_stage(v, 8);
+        lanes_store(y + i, v);
+    }
+    for (int64_t step = LANES; step < n; step *= 2)
+        for (int64_t first = 0; first < n; first += 2 * step)
+            for (int64_t i = first; i < first + step; i += LANES) {
+                lanes a = lanes_load(y + i), b = lanes_load(y + i + step);
+                lanes_store(y + i, lanes_add(a, b));
+                lanes_store(y + i + step, lanes_sub(a, b));
+            }
+}
+
 /* Plain C: the compiler does this one well with the instructions of the including file. */
 static void column_sums_rows(int64_t rows, int64_t n, const float *restrict x, int64_t x_stride,
                              const double *restrict mean, double *restrict sums)

@@ -3,7 +3,9 @@
  * Both sides are cut along K into *planes* of 64 bytes (64 values of int8, 32 of bf16), and eight planes make
  * a *group*. In int8 a row of x has a scale for each group, and so has a row of W: the sum of a group is
  * exact in int32, and times both scales it is added to the f32 result, group after group. bf16 has no scales.
- * A last plane that is short is filled up with zeros.
+ * A last plane that is short is filled up with zeros. Groups of int8 hold rotated values: x and
+ * W were multiplied with the same signs and Hadamard matrix (kx_driver_quantise_group), which leaves their
+ * product as it is.
  *
  *     x (T,K)    [plane][row][64 bytes]             an operand (tensor.h, ops.h). int8: 128 is added to each
  *                                                   value, so a byte is 1 to 255, and 128 stands for 0

@@ -31,6 +31,7 @@ float kx_softmax_neon(int64_t n, float *s, float *max, float *sum);
 void kx_column_sums_neon(int64_t rows, int64_t n, const float *x, int64_t x_stride, const double *mean,
                          double *sums);
 bool kx_all_finite_neon(int64_t n, const float *x);
+void kx_hadamard_neon(int64_t n, const float *x, float *y);
 void kx_winograd_weights_neon(int64_t n, const float *g, float *u, int64_t u_stride);
 void kx_winograd_input_neon(int64_t n, const float *x, int64_t row_stride, int64_t col_stride, float *v,
                             int64_t v_stride);

@@ -113,6 +113,12 @@ static inline bool lanes_are_finite(lanes v)
     return vminvq_u32(vceqq_f32(zero, zero)) != 0;
 }
 
+/* Lanes i and i ^ step exchanged; step is 1 or 2. */
+static inline lanes lanes_swapped(lanes v, int step)
+{
+    return step == 1 ? vrev64q_f32(v) : vextq_f32(v, v, 2);
+}
+
 /* LANES/2 values of p, each twice. */
 static inline lanes lanes_load_pairs(const float *p)
 {

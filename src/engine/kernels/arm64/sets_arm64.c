@@ -15,7 +15,8 @@
     .column_sums = kx_column_sums_neon, .all_finite = kx_all_finite_neon,                                    \
     .winograd_weights = kx_winograd_weights_neon, .winograd_input = kx_winograd_input_neon,                  \
     .winograd_output = kx_winograd_output_neon, .quantise = kx_quantise_neon, .narrow = kx_narrow_neon,      \
-    .soften = kx_soften_portable, .soften_i8 = kx_soften_i8_portable, .blend = kx_blend_neon
+    .soften = kx_soften_portable, .soften_i8 = kx_soften_i8_portable, .blend = kx_blend_neon,                \
+    .hadamard = kx_hadamard_neon
 
 const kx_kernels kx_kernels_neon = {.name = "neon",
                                     NEON_ENTRIES,

@@ -30,6 +30,7 @@ const kx_kernels kx_kernels_portable = {
     .soften_i8 = kx_soften_i8_portable,
     .column_sums = kx_column_sums_portable,
     .all_finite = kx_all_finite_portable,
+    .hadamard = kx_hadamard_portable,
     .winograd_weights = kx_winograd_weights_portable,
     .winograd_input = kx_winograd_input_portable,
     .winograd_output = kx_winograd_output_portable,

@@ -119,6 +119,13 @@ static inline bool lanes_are_finite(lanes v)
     return _mm256_movemask_ps(_mm256_cmp_ps(zero, zero, _CMP_UNORD_Q)) == 0;
 }
 
+/* Lanes i and i ^ step exchanged; step is 1, 2 or 4. */
+static inline lanes lanes_swapped(lanes v, int step)
+{
+    if (step == 1) return _mm256_permute_ps(v, 0xb1);
+    return step == 2 ? _mm256_permute_ps(v, 0x4e) : _mm256_permute2f128_ps(v, v, 1);
+}
+
 /* LANES/2 values of p, each twice. */
 static inline lanes lanes_load_pairs(const float *p)
 {

@@ -109,6 +109,14 @@ static inline bool lanes_are_finite(lanes v)
     return _mm512_cmp_ps_mask(zero, zero, _CMP_UNORD_Q) == 0;
 }
 
+/* Lanes i and i ^ step exchanged; step is 1, 2, 4 or 8. */
+static inline lanes lanes_swapped(lanes v, int step)
+{
+    if (step == 1) return _mm512_permute_ps(v, 0xb1);
+    if (step == 2) return _mm512_permute_ps(v, 0x4e);
+    return step == 4 ? _mm512_shuffle_f32x4(v, v, 0xb1) : _mm512_shuffle_f32x4(v, v, 0x4e);
+}
+
 /* LANES/2 values of p, each twice. */
 static inline lanes lanes_load_pairs(const float *p)
 {

@@ -61,3 +61,11 @@ bool kx_all_finite_avx512(int64_t n, const float *x)
 {
     return all_finite_row(n, x);
 }
+
+void kx_hadamard_avx512(int64_t n, const float *x, float *y)
+{
+    if (n % LANES == 0)
+        hadamard_row(n, x, y);
+    else
+        kx_hadamard_portable(n, x, y);
+}

@@ -16,7 +16,7 @@
     .winograd_weights = kx_winograd_weights_##suffix, .winograd_input = kx_winograd_input_##suffix,          \
     .winograd_output = kx_winograd_output_##suffix, .quantise = kx_quantise_##suffix,                        \
     .narrow = kx_narrow_##suffix, .soften = kx_soften_##suffix, .soften_i8 = kx_soften_i8_##suffix,          \
-    .blend = kx_blend_##suffix
+    .blend = kx_blend_##suffix, .hadamard = kx_hadamard_##suffix
 #define AVX2_ENTRIES                                                                                         \
     .lanes = 8, .tile_rows = 6, .tile_cols = 16, .depth_block = 256, .copy_rows = 72, .block_cols = 256,     \
     .tile_i8_limit = {6, 1}, .tile_bf16_limit = {6, 1}, F32_ENTRIES(avx2)

@@ -39,6 +39,7 @@ float kx_softmax_avx2(int64_t n, float *s, float *max, float *sum);
 void kx_column_sums_avx2(int64_t rows, int64_t n, const float *x, int64_t x_stride, const double *mean,
                          double *sums);
 bool kx_all_finite_avx2(int64_t n, const float *x);
+void kx_hadamard_avx2(int64_t n, const float *x, float *y);
 void kx_winograd_weights_avx2(int64_t n, const float *g, float *u, int64_t u_stride);
 void kx_winograd_input_avx2(int64_t n, const float *x, int64_t row_stride, int64_t col_stride, float *v,
                             int64_t v_stride);
@@ -65,6 +66,7 @@ float kx_softmax_avx512(int64_t n, float *s, float *max, float *sum);
 void kx_column_sums_avx512(int64_t rows, int64_t n, const float *x, int64_t x_stride, const double *mean,
                            double *sums);
 bool kx_all_finite_avx512(int64_t n, const float *x);
+void kx_hadamard_avx512(int64_t n, const float *x, float *y);
 void kx_winograd_weights_avx512(int64_t n, const float *g, float *u, int64_t u_stride);
 void kx_winograd_input_avx512(int64_t n, const float *x, int64_t row_stride, int64_t col_stride, float *v,
                               int64_t v_stride);
