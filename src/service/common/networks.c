@@ -87,7 +87,7 @@ kx_status kx_networks_parse(kx_networks *networks, const char *text, kx_error *e
     *networks = (kx_networks){0};
     if (text == NULL) goto out;
     size_t most = 1;
-    for (const char *p = text; *p != '\0'; p++) most += *p == ',';
+    for (const char *p = text; *p != '\0'; p++) most += *p == ',' || *p == ' ' || *p == '\t';
     KX_TRY(KX_ARENA_ARRAY(&networks->arena, most, &networks->items, err));
     for (const char *p = text; *p != '\0';) {
         char part[80];

@@ -36,7 +36,7 @@ bool kx_address_from_socket(kx_address *address, const struct sockaddr *socket);
 kx_address kx_address_from_v4(const uint8_t v4[4]);
 bool kx_address_is_v4(const kx_address *address);
 
-/* "10.0.0.0/8, ::1": networks with or without a prefix, parted by commas; NULL and "" are no networks.
+/* "10.0.0.0/8, ::1": networks with or without a prefix, parted by commas or blanks; NULL and "" are none.
  * KX_ERR_USAGE names the part that is not a network. Free with kx_networks_free. */
 kx_status kx_networks_parse(kx_networks *networks, const char *text, kx_error *err);
 bool kx_network_holds(const kx_network *network, const kx_address *address);
