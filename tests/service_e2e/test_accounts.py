@@ -84,6 +84,18 @@ def _(server: Server) -> None:
     until(lambda: turned.get("/api/v3/balance").status == 401, "the old value is refused", 5)
 
 
+@suite.case("an admin revokes a key by uuid or by name, and is told what became of it")
+def _(server: Server) -> None:
+    for name, by in (("by-name", "name"), ("by-uuid", "uuid")):
+        key = server.make_key(name)
+        row = next(row for row in server.api.get("/api/v3/admin/keys").data["items"] if row["name"] == name)
+        told = server.api.request("DELETE", f"/api/v3/admin/keys/{row[by]}").data
+        equal((told["uuid"], told["name"]), (row["uuid"], name), "the key")
+        expect(told["revoked_at"], f"it is not revoked: {told}")
+        equal(key.get("/api/v3/balance").status, 401, "the status of its next request")
+    check_error(server.api.request("DELETE", "/api/v3/admin/keys/by-name"), 404, "no such key")
+
+
 @suite.case("kontext key list names keys and shows no values")
 def _(server: Server) -> None:
     key = server.make_key("listed")

@@ -81,24 +81,30 @@ void kx_handle_keys_create(kx_exchange *exchange, void *user)
     kx_api_answer(exchange, object);
 }
 
-/* The key that the path names; false: answered. */
-static bool named_key(kx_api *api, kx_exchange *exchange, kx_key *key)
+/* The key of that uuid, name or number; false: answered. */
+static bool find_key(kx_api *api, kx_exchange *exchange, const char *which, kx_key *key)
 {
-    const char *which = kx_exchange_parameter(exchange, "key");
     kx_error err = {0};
     bool found = false;
-    if (kx_store_key_get(api->store, which == NULL ? "" : which, kx_exchange_arena(exchange), key, &found,
-                         &err) != KX_OK)
+    if (kx_store_key_get(api->store, which, kx_exchange_arena(exchange), key, &found, &err) != KX_OK)
         kx_answer_failure(exchange, &err);
     else if (!found)
         kx_answer_error(exchange, 404, "there is no such key");
     return found;
 }
 
-static void answer_key_again(kx_api *api, kx_exchange *exchange)
+/* The key that the path names; false: answered. */
+static bool named_key(kx_api *api, kx_exchange *exchange, kx_key *key)
+{
+    const char *which = kx_exchange_parameter(exchange, "key");
+    return find_key(api, exchange, which == NULL ? "" : which, key);
+}
+
+/* After a change, by its uuid: a key that was just revoked has no name any more. */
+static void answer_key_again(kx_api *api, kx_exchange *exchange, const kx_key *changed)
 {
     kx_key key = {0};
-    if (named_key(api, exchange, &key)) kx_api_answer(exchange, key_json(&key));
+    if (find_key(api, exchange, changed->uuid, &key)) kx_api_answer(exchange, key_json(&key));
 }
 
 void kx_handle_keys_revoke(kx_exchange *exchange, void *user)
@@ -113,7 +119,7 @@ void kx_handle_keys_revoke(kx_exchange *exchange, void *user)
     else if (kx_store_key_revoke(api->store, key.id, &found, &err) != KX_OK)
         kx_answer_failure(exchange, &err);
     else
-        answer_key_again(api, exchange);
+        answer_key_again(api, exchange, &key);
 }
 
 void kx_handle_keys_credit(kx_exchange *exchange, void *user)
@@ -135,7 +141,7 @@ void kx_handle_keys_credit(kx_exchange *exchange, void *user)
     else if (kx_store_key_credit(api->store, key.id, amount_micro, note == NULL ? "" : note, &err) != KX_OK)
         kx_answer_failure(exchange, &err);
     else
-        answer_key_again(api, exchange);
+        answer_key_again(api, exchange, &key);
 }
 
 void kx_handle_keys_limits(kx_exchange *exchange, void *user)
@@ -150,5 +156,5 @@ void kx_handle_keys_limits(kx_exchange *exchange, void *user)
         kx_store_key_limits(api->store, key.id, concurrency, per_minute, &err) != KX_OK)
         kx_answer_failure(exchange, &err);
     else
-        answer_key_again(api, exchange);
+        answer_key_again(api, exchange, &key);
 }
