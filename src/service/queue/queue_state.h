@@ -9,7 +9,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define KX_QUEUE_THREADS_MAX 64
+/* One that computes, one that sweeps, 4 for webhooks, and as many that fetch as can be set. */
+#define KX_QUEUE_THREADS_MAX (6 + 64)
 
 struct kx_queue {
     kx_queue_parts parts;
