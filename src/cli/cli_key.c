@@ -124,10 +124,11 @@ out:
 
 /* ---- Commands ---- */
 
-static kx_status read_value(char value[VALUE_BYTES], kx_error *err)
+/* One byte more than a value may have, so that a longer one is refused and not cut. */
+static kx_status read_value(char value[VALUE_BYTES + 1], kx_error *err)
 {
     kx_status status = KX_OK;
-    KX_FAIL_IF(fgets(value, VALUE_BYTES, stdin) == NULL, err, KX_ERR_INPUT,
+    KX_FAIL_IF(fgets(value, VALUE_BYTES + 1, stdin) == NULL, err, KX_ERR_INPUT,
                "--value: standard input is empty");
     value[strcspn(value, "\r\n")] = '\0';
 out:
@@ -158,7 +159,7 @@ kx_status kx_cli_run_key_create(const kx_cli_arguments *arguments, kx_error *err
                      .concurrency = arguments->key_concurrency,
                      .submits_per_minute = arguments->key_submits_per_minute,
                  };
-    char value[VALUE_BYTES], given_value[VALUE_BYTES];
+    char value[VALUE_BYTES], given_value[VALUE_BYTES + 1];
     const char *given = arguments->key_value;
     size_t length = strlen(key.name);
     KX_FAIL_IF(length < 1 || length > 100 || !kx_cli_is_utf8(key.name, length), err, KX_ERR_INPUT,

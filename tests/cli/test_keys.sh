@@ -32,6 +32,10 @@ check "a name is needed" ends 2 "argument is missing" key create --data "$data"
 check "a given value" test "$(key create moved --value 0123456789abcdef)" = 0123456789abcdef
 check "a short one is refused" ends 3 "16 to 63 characters" key create short --value abc --data "$data"
 check "a value from standard input" sh -c "[ \"\$(echo fedcba9876543210 | '$kontext' key create piped --value - --data '$data' 2>/dev/null)\" = fedcba9876543210 ]"
+longest=$(printf %063d 7)
+check "the longest value from standard input" sh -c "[ \"\$(echo $longest | '$kontext' key create longest --value - --data '$data' 2>/dev/null)\" = $longest ]"
+check "a longer one is refused, not cut" sh -c "echo ${longest}8 | '$kontext' key create longer --value - --data '$data' 2>&1 | grep -q '16 to 63 characters'"
+check "and made no key" ends 3 "there is no key 'longer'" key revoke longer --data "$data"
 
 check "credit" ends 0 "the balance is 25.75 now" key credit anna 5.25 --data "$data"
 check "takes away" ends 0 "the balance is 25 now" key credit anna -0.75 --data "$data"

@@ -71,10 +71,13 @@ check "starts again" start
 check "tells no key" grep -q '"first_key": null' "$work/start"
 check "takes the first key still" answers 200 /api/v3/balance "$key"
 check "ends with 0 on SIGINT" stop INT 0
+check "starts with as many threads that fetch as can be set" start --fetch-threads 64
+check "and ends" stop TERM 0
 check "a given first key" sh -c "'$kontext' serve --print-config --admin-key abcdefghijklmnop --data '$data' | grep -q '^admin-key = \"abcdefghijklmnop\"'"
 
 # ---- A first start where others reach the address ----
 data=$work/public
+check "a first key that is too long is refused, not cut" ends 3 "64 bytes, the limit is 63" serve --admin-key "$(printf %064d 7)" --listen 127.0.0.1:0 --data "$data"
 check "starts on every address with a given key" start --admin-key abcdefghijklmnop --listen 0.0.0.0:0
 check "tells the given key" test "$(told first_key)" = abcdefghijklmnop
 check "tells no sign-in link" grep -q '"signin": null' "$work/start"

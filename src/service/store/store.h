@@ -58,9 +58,9 @@ typedef struct kx_key {
     int64_t created_ns, revoked_ns, used_ns; /* 0: not */
 } kx_key;
 
-/* Makes a key and tells its value ("kx_" + 40 hex digits) once; only a hash is stored. `value` NULL: random;
- * a given one that does not fit into out_value is told cut. Of `key`, name, role, balance_micro and the
- * limits count. KX_ERR_INPUT: a key that is not revoked has this name or value already. */
+/* Makes a key and tells its value ("kx_" + 40 hex digits) once; only a hash is stored. `value` NULL: random.
+ * Of `key`, name, role, balance_micro and the limits count. KX_ERR_INPUT: a key that is not revoked has this
+ * name or value already, or the value has more than 63 bytes. */
 kx_status kx_store_key_create(kx_store *store, const kx_key *key, const char *value, char out_value[64],
                               kx_arena *arena, kx_key *made, kx_error *err);
 /* *found false: unknown or revoked. Compared in constant time. From memory, so that it costs no disk; what

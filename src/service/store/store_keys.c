@@ -184,8 +184,10 @@ kx_status kx_store_key_create(kx_store *store, const kx_key *key, const char *va
 {
     kx_status status = KX_OK;
     key_creation creation = {.key = key, .value = value};
-    char random[VALUE_ROOM], id[24];
+    char random[VALUE_ROOM];
     bool found;
+    KX_FAIL_IF(value != NULL && strlen(value) >= VALUE_ROOM, err, KX_ERR_INPUT,
+               "a key's value is %zu bytes, the limit is %d", strlen(value), VALUE_ROOM - 1);
     if (value == NULL) {
         KX_TRY(make_value(random, err));
         creation.value = random;
@@ -196,7 +198,6 @@ kx_status kx_store_key_create(kx_store *store, const kx_key *key, const char *va
     kx_sha256_of(creation.value, strlen(creation.value), creation.hash);
     KX_TRY(kx_store_change(store, insert_key, &creation, err));
     snprintf(out_value, VALUE_ROOM, "%s", creation.value);
-    snprintf(id, sizeof id, "%lld", (long long)creation.id);
     if (made != NULL) KX_TRY(kx_store_key_get(store, creation.uuid, arena, made, &found, err));
 out:
     return status;

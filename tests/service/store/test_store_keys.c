@@ -70,6 +70,26 @@ static void a_given_value_is_kept(void **state)
     assert_non_null(strstr(err.message, "'given'"));
 }
 
+static void a_value_that_cannot_be_told_whole_is_refused(void **state)
+{
+    store_fixture *f = *state;
+    kx_error err = {0};
+    char value[64], given[65];
+    kx_key key;
+    kx_key wanted = {.name = "long", .role = KX_ROLE_READ};
+    memset(given, 'x', 64);
+    given[64] = '\0';
+    assert_int_equal(kx_store_key_create(f->store, &wanted, given, value, &f->arena, &key, &err),
+                     KX_ERR_INPUT);
+    assert_non_null(strstr(err.message, "64 bytes, the limit is 63"));
+    assert_false(find(f, given, &key));
+    given[63] = '\0';
+    err = (kx_error){0};
+    assert_ok(kx_store_key_create(f->store, &wanted, given, value, &f->arena, &key, &err));
+    assert_string_equal(value, given);
+    assert_true(find(f, given, &key));
+}
+
 static void keys_are_got_by_uuid_name_and_number(void **state)
 {
     store_fixture *f = *state;
@@ -197,6 +217,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORE_TEST(a_key_is_told_once_and_found_by_its_value),
         STORE_TEST(a_given_value_is_kept),
+        STORE_TEST(a_value_that_cannot_be_told_whole_is_refused),
         STORE_TEST(keys_are_got_by_uuid_name_and_number),
         STORE_TEST(revoking_and_rotating_count_at_once),
         STORE_TEST(what_another_process_does_is_seen_within_a_second),
