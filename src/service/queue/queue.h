@@ -23,8 +23,8 @@ typedef struct kx_queue_parts { /* borrowed; they outlive the queue */
     /* Called from the queue's threads, without a lock, whenever something of the prediction changed
      * (progress, preview, state). Must not block. */
     void (*changed)(void *user, const char *prediction);
-    /* Makes the JSON body of a webhook: the bare prediction object of the contract. malloc'ed; NULL: not
-     * there. */
+    /* Makes the JSON body of a webhook: the bare prediction object of the contract. malloc'ed; NULL:
+     * it cannot be made now, and the delivery is tried again. */
     char *(*webhook_body)(void *user, const char *prediction, size_t *bytes);
     void (*log)(void *user, const char *sentence);
     void *user;

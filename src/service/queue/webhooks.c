@@ -39,7 +39,8 @@ static kx_status post(kx_queue *queue, const kx_delivery *delivery, int *http_st
     size_t bytes = 0;
     char timestamp[24], signature[KX_WEBHOOK_SIGNATURE_BYTES];
     char *body = queue->parts.webhook_body(queue->parts.user, delivery->prediction, &bytes);
-    KX_FAIL_IF(body == NULL, err, KX_ERR_INTERNAL, "the prediction is no longer there");
+    /* A prediction that is gone has taken its deliveries along; it is the store or the memory that fails. */
+    KX_FAIL_IF(body == NULL, err, KX_ERR_OUTPUT, "the prediction could not be read");
     int64_t now_s = kx_clock_wall_ns(queue->parts.clock) / NS_PER_S;
     snprintf(timestamp, sizeof timestamp, "%" PRId64, now_s);
     KX_TRY(kx_webhook_sign(delivery->secret, delivery->prediction, now_s, body, bytes, signature, err));

@@ -114,6 +114,7 @@ static char *webhook_body(void *user, const char *prediction, size_t *bytes)
     bool found;
     kx_error err = {0};
     char *body = NULL;
+    if (atomic_load(&f->bodies_to_miss) > 0 && atomic_fetch_sub(&f->bodies_to_miss, 1) > 0) return NULL;
     if (kx_store_prediction_get(f->store, prediction, &arena, &p, &found, &err) == KX_OK && found &&
         (body = calloc(1, 256)) != NULL)
         *bytes = (size_t)snprintf(body, 256, "{\"id\":\"%s\",\"status\":\"%s\"}", p.id,

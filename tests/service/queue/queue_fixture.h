@@ -18,8 +18,9 @@ typedef struct queue_fixture {
     int64_t key_id;
     kx_arena arena;
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* the queue told of something */
-    char log[65536];        /* its sentences, each with a line end */
+    pthread_cond_t changed;    /* the queue told of something */
+    char log[65536];           /* its sentences, each with a line end */
+    atomic_int bodies_to_miss; /* so many webhooks' bodies cannot be made */
 } queue_fixture;
 
 /* The tiny model that all tests of a program share. */

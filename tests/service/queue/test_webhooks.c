@@ -206,6 +206,23 @@ static void tries_have_an_end(void **state)
     assert_signed(r, 2, id);
 }
 
+static void a_body_that_cannot_be_made_now_is_made_at_the_next_try(void **state)
+{
+    receiver *r = *state;
+    char id[33];
+    r->f->settings.webhook_backoff = "10";
+    atomic_store(&r->f->bodies_to_miss, 1);
+    queue_fixture_start(r->f);
+    submit(r, id);
+    kx_delivery delivery = wait_for_delivery(r, id, "pending", 1);
+    assert_string_equal(delivery.last_error, "the prediction could not be read");
+    assert_int_equal(tries(r), 0);
+    queue_fixture_move_clock(r->f, 11);
+    wait_for_delivery(r, id, "delivered", 2);
+    assert_int_equal(tries(r), 1);
+    assert_signed(r, 0, id);
+}
+
 static void webhooks_go_to_public_addresses_only(void **state)
 {
     receiver *r = *state;
@@ -228,6 +245,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_receiver_that_is_down_for_an_hour_gets_its_webhook, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(tries_have_an_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_body_that_cannot_be_made_now_is_made_at_the_next_try, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(webhooks_go_to_public_addresses_only, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
