@@ -138,6 +138,23 @@ def _(place: Workplace) -> None:
         server.api.run(QUICK)
 
 
+@suite.case("an output that cannot be read now is a passing fault, one that is gone is not found")
+def _(place: Workplace) -> None:
+    with Server(place, "unreadable") as server:
+        path = server.api.run(QUICK)["outputs"][0].removeprefix(server.base)
+        reply = server.anyone.get(path).ok()
+        blob = server.data / "blobs" / reply.headers["ETag"].strip('"')[:2] / reply.headers["ETag"].strip('"')
+        aside = blob.with_name("aside")
+        blob.rename(aside)
+        check_error(server.anyone.get(path), 404, "no such file")
+        blob.symlink_to(blob)  # a loop: to open it fails
+        reply = server.anyone.get(path)
+        check_error(reply, 503, "storage")
+        expect(reply.headers.get("Retry-After"), "Retry-After is missing")
+        aside.replace(blob)
+        server.anyone.get(path).ok()
+
+
 def ends(place: Workplace, name: str, status: tuple[int, ...], sentence: str, **options: Any) -> None:
     """A start that must fail at once, with one sentence."""
     server = Server(place, name, options.pop("options", None), **options)

@@ -17,10 +17,13 @@ static void send_file(kx_api *api, kx_exchange *exchange, const kx_stored_file *
                              .filename =
                                  file->filename == NULL || file->filename[0] == '\0' ? NULL : file->filename};
     snprintf(cache, sizeof cache, "public, max-age=%lld, immutable", (long long)left_s);
-    if (kx_blobs_open_file(api->blobs, file->blob, &answer.fd, &answer.bytes, &err) != KX_OK)
+    kx_status status = kx_blobs_open_file(api->blobs, file->blob, &answer.fd, &answer.bytes, &err);
+    if (status == KX_OK)
+        kx_answer_file(exchange, &answer);
+    else if (status == KX_ERR_INPUT)
         kx_answer_error(exchange, 404, "there is no such file");
     else
-        kx_answer_file(exchange, &answer);
+        kx_answer_failure(exchange, &err);
 }
 
 void kx_handle_file(kx_exchange *exchange, void *user)
