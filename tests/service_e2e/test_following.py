@@ -137,6 +137,10 @@ def _(server: Server) -> None:
 def _(server: Server) -> None:
     data = server.api.submit(QUICK, headers={"Prefer": "wait=20"})
     equal(data["status"], "completed", "status")
+    for asked, applied in (("wait=2", 2), ("wait", 3), ("wait=20", 3), ("wait=9223372036854775807", 3), ("wait=99999999999999999999", 3)):
+        reply = server.api.post(f"/api/v3/{MULTI}", QUICK, headers={"Prefer": asked})
+        equal(reply.data["status"], "completed", f"status with {asked}")
+        equal(reply.headers.get("Preference-Applied"), f"wait={applied}", f"Preference-Applied for {asked}")
 
 
 # ---- Cancel ----

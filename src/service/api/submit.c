@@ -108,6 +108,7 @@ static int64_t preferred_wait_ms(const char *header)
         return -1;
     if (found[4] != '=') return INT64_MAX;
     long seconds = strtol(found + 5, NULL, 10);
+    if (seconds > INT64_MAX / 1000) return INT64_MAX;
     return seconds < 0 ? 0 : (int64_t)seconds * 1000;
 }
 
