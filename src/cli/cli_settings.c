@@ -243,10 +243,22 @@ static bool is_setting(const kx_cli_option *option)
     return (option->commands & KX_CLI_SERVE) != 0 && (option->sources & KX_CLI_IN_FILE) != 0;
 }
 
+/* A text of any length as it stands, anything else in `room`. */
+static const char *value_of(const kx_cli_option *option, const kx_cli_arguments *arguments, char *room,
+                            size_t room_bytes)
+{
+    const char *text = option->kind == KX_CLI_KIND_TEXT ? *(char *const *)field_of(arguments, option) : NULL;
+    if (text != NULL) return text;
+    kx_cli_setting_text(option, arguments, room, room_bytes);
+    /* Where one of some words is expected, nothing is none of them. */
+    if (room[0] == '\0' && option->choices != NULL) kx_cli_default_text(option, room, room_bytes);
+    return room;
+}
+
 void kx_cli_print_config(FILE *stream, const kx_cli_arguments *arguments)
 {
     const char *group = NULL;
-    char text[1024];
+    char room[1024];
     fprintf(stream, "# Configuration of kontext serve. Lines that begin with # are the defaults.\n");
     for (size_t i = 0; i < kx_cli_num_options; i++) {
         const kx_cli_option *option = &kx_cli_options[i];
@@ -255,9 +267,7 @@ void kx_cli_print_config(FILE *stream, const kx_cli_arguments *arguments)
         group = option->group;
         fprintf(stream, "\n# %s\n", option->help);
         bool given = arguments->given[i];
-        kx_cli_setting_text(option, arguments, text, sizeof text);
-        /* Where one of some words is expected, nothing is none of them. */
-        if (text[0] == '\0' && option->choices != NULL) kx_cli_default_text(option, text, sizeof text);
+        const char *text = value_of(option, arguments, room, sizeof room);
         fprintf(stream, "%s%s = ", given ? "" : "#", option->name);
         if (option->kind == KX_CLI_KIND_TEXT)
             kx_cli_config_write_quoted(stream, text);

@@ -161,8 +161,10 @@ static void a_printed_configuration_is_read_back(void **state)
     (void)state;
     kx_error err = {0};
     kx_cli_arguments arguments, again;
-    char path[2048], a[256], b[256];
+    char path[2048], a[256], b[256], networks[3000]; /* a long list */
     snprintf(path, sizeof path, "%s/printed.ini", test_temporary_folder());
+    memset(networks, '1', sizeof networks - 1);
+    networks[sizeof networks - 1] = '\0';
     char *argv[] = {"kontext",
                     "serve",
                     "--data",
@@ -177,7 +179,9 @@ static void a_printed_configuration_is_read_back(void **state)
                     "1,2",
                     "--sync-window",
                     "1500ms",
-                    "--listen=[::1]:0"};
+                    "--listen=[::1]:0",
+                    "--trusted-proxies",
+                    networks};
     assert_ok(kx_cli_parse(&arguments, sizeof argv / sizeof argv[0], argv, &err));
     FILE *file = fopen(path, "w");
     assert_non_null(file);
@@ -192,6 +196,7 @@ static void a_printed_configuration_is_read_back(void **state)
         assert_string_equal(a, b);
         assert_int_equal(arguments.given[i], again.given[i]);
     }
+    assert_string_equal(again.settings.trusted_proxies, networks);
     kx_cli_arguments_free(&arguments);
     kx_cli_arguments_free(&again);
 }
