@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 enum { METRICS_BYTES_MAX = 1 << 20 };
 
@@ -104,7 +105,7 @@ static double resident_bytes(void)
     if (file == NULL) return 0;
     if (fscanf(file, "%*d %ld", &pages) != 1) pages = 0;
     fclose(file);
-    return (double)pages * 4096;
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
 }
 
 static void add_process(kx_api *api, kx_bytes *out)
