@@ -124,6 +124,7 @@ static kx_status open_parts(kx_service *service, kx_error *err)
                           .clock = service->clock,
                           .store = service->store,
                           .blobs = service->blobs,
+                          .admit = kx_api_admit,
                           .log_fd = STDERR_FILENO,
                           .user = service->api};
     http.routes = kx_api_routes(&http.num_routes);

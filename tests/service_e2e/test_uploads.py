@@ -92,6 +92,22 @@ def _(server: Server) -> None:
     expect(reply.status in (403, 404), f"HTTP {reply.status}")
 
 
+@suite.case("a PUT that nobody asked for is refused before its bytes are taken, and stores nothing")
+def _(server: Server) -> None:
+    used = ticket(server.api)
+    put(server, used, pictures.png()).ok()
+    known = stored_files(server)
+    picture = pictures.png(64, 48, 77)  # stored nowhere yet
+    for path, status in ((f"/uploads/{'0' * 32}", 404), (used["upload"]["url"][len(server.base) :], 412)):
+        head = f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(picture)}\r\n"
+        answer = server.anyone.raw(f"{head}Expect: 100-continue\r\n\r\n".encode(), 5)
+        expect(answer.startswith(f"HTTP/1.1 {status} ".encode()), f"before the bytes: {answer[:200]!r}")
+        answer = server.anyone.raw(f"{head}\r\n".encode() + picture, 5)
+        expect(answer.startswith(f"HTTP/1.1 {status} ".encode()), f"with the bytes: {answer[:200]!r}")
+    equal(stored_files(server), known, "stored files")
+    equal(temporary_files(server), [], "temporary files")
+
+
 @suite.case("tickets refuse wrong fields")
 def _(server: Server) -> None:
     rows: list[tuple[Any, str]] = [
@@ -218,6 +234,10 @@ def _(server: Server) -> None:
     expect(statuses[0] == 200 and statuses[-1] == 429, f"statuses {statuses}")
     check_error(key.post(FORM, *multipart(data, "a.png")), 429, "quota")
     server.api.upload(pictures.png())
+
+
+def stored_files(server: Server) -> set[str]:
+    return {p.name for p in (server.data / "blobs").rglob("*") if p.is_file()}
 
 
 def temporary_files(server: Server) -> list[str]:

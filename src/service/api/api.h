@@ -35,6 +35,8 @@ void kx_api_close(kx_api *api);
 kx_status kx_api_offer_signin(kx_api *api, const char *key, char token[33], kx_error *err);
 
 const kx_route *kx_api_routes(size_t *count);
+/* For kx_http_parts: whether the path names an upload that was asked for and has not been made. */
+bool kx_api_admit(kx_exchange *exchange, void *user);
 
 /* For kx_queue_parts; `user` is the kx_api. */
 void kx_api_changed(void *user, const char *prediction);

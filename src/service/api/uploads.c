@@ -127,24 +127,37 @@ static void use_ticket(kx_api *api, kx_exchange *exchange, const kx_ticket *tick
         kx_api_answer(exchange, json_pack("{s:I}", "size", (json_int_t)upload->bytes));
 }
 
-void kx_handle_ticket_put(kx_exchange *exchange, void *user)
+/* The ticket that the path names; false: answered. */
+static bool open_ticket(kx_api *api, kx_exchange *exchange, kx_ticket *ticket)
 {
-    kx_api *api = user;
-    kx_ticket ticket = {0};
     kx_error err = {0};
     bool found = false;
     const char *token = kx_exchange_parameter(exchange, "token");
-    if (kx_store_ticket_get(api->store, token == NULL ? "" : token, kx_exchange_arena(exchange), &ticket,
+    if (kx_store_ticket_get(api->store, token == NULL ? "" : token, kx_exchange_arena(exchange), ticket,
                             &found, &err) != KX_OK)
         kx_answer_failure(exchange, &err);
     else if (!found)
         kx_answer_error(exchange, 404, "there is no such upload");
-    else if (ticket.used)
+    else if (ticket->used)
         kx_answer_error(exchange, 412, "this upload has been made already");
-    else if (ticket.expires_ns <= kx_clock_wall_ns(api->clock))
+    else if (ticket->expires_ns <= kx_clock_wall_ns(api->clock))
         kx_answer_error(exchange, 410, "the time for this upload is over, ask for another one");
     else
-        use_ticket(api, exchange, &ticket);
+        return true;
+    return false;
+}
+
+bool kx_api_admit(kx_exchange *exchange, void *user)
+{
+    kx_ticket ticket = {0};
+    return open_ticket(user, exchange, &ticket);
+}
+
+/* The ticket may have been used, or its time have passed, while the bytes came. */
+void kx_handle_ticket_put(kx_exchange *exchange, void *user)
+{
+    kx_ticket ticket = {0};
+    if (open_ticket(user, exchange, &ticket)) use_ticket(user, exchange, &ticket);
 }
 
 /* ---- Multipart ---- */

@@ -63,6 +63,9 @@ typedef struct kx_http_parts { /* borrowed */
     const kx_route
         *routes; /* the first that fits counts; a path known with other methods is a 405 with Allow */
     size_t num_routes;
+    /* Whether the body of a KX_BODY_RAW route that needs no key may come, asked before it is read: false when
+     * it has answered. On the moving thread, as a quick route. NULL: it may. */
+    bool (*admit)(kx_exchange *exchange, void *user);
     int log_fd; /* access log as JSON lines; -1: none */
     void *user; /* given to handlers */
 } kx_http_parts;

@@ -173,6 +173,15 @@ static uint64_t cap_of(const kx_exchange *exchange)
     }
 }
 
+/* Without a key somebody else must know whether the bytes are wanted, before they fill the disk. */
+static bool admit_body(kx_exchange *exchange)
+{
+    const kx_http_parts *parts = &exchange->http->parts;
+    const kx_route *route = exchange->match.route;
+    bool is_asked = route->access == KX_ACCESS_PUBLIC && route->body == KX_BODY_RAW && parts->admit != NULL;
+    return !is_asked || parts->admit(exchange, parts->user);
+}
+
 static bool plan_body(kx_exchange *exchange)
 {
     kx_refusal refusal;
@@ -209,7 +218,8 @@ bool kx_request_begin(kx_exchange *exchange, const char *head, size_t bytes)
         return false;
     }
     if (!exchange->head.keep_alive || exchange->http->is_stopping) exchange->conn->close_after = true;
-    return identify(exchange) && find_route(exchange) && check_access(exchange) && plan_body(exchange);
+    return identify(exchange) && find_route(exchange) && check_access(exchange) && admit_body(exchange) &&
+           plan_body(exchange);
 }
 
 void kx_request_handle(kx_exchange *exchange)
