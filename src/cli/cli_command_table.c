@@ -131,9 +131,8 @@ const kx_cli_command kx_cli_commands[] = {
     {KX_CLI_KEY, "key", "create|list|revoke|rotate|credit|limits [OPTIONS]", "make and change API keys",
      "Has the commands create, list, revoke, rotate, credit and limits; each has its own --help. They work "
      "on the "
-     "data folder, also beside a running server, which sees a change within seconds. KEY is the name of a "
-     "key, its "
-     "public id or its number.",
+     "data folder, also beside a running server, which sees a change within half a second. KEY is the name "
+     "of a key, its public id or its number.",
      0, 0, KX_CLI_COMPLETE_NOTHING, EXAMPLES(key_examples), .is_group = true},
     {KX_CLI_KEY_CREATE, "key create", "NAME [OPTIONS]", "make a key and print its value once",
      "Only a hash of the value is stored, so it cannot be told again.", 1, 1, KX_CLI_COMPLETE_NOTHING,

@@ -4,7 +4,8 @@
 - every #include "..." or <kontext/...> stays within the row of its folder in docs/architecture.md;
 - every layer has a README.md;
 - file names are unique over the tree;
-- no banned function is called.
+- no banned function is called;
+- links of the documents lead to a file and, behind #, to a heading of it.
 """
 import pathlib
 import re
@@ -66,6 +67,35 @@ for path in sources:
     if path.name != "README.md":
         names.setdefault(path.name, []).append(str(path.relative_to(root)))
 
+
+
+def prose(path):
+    """The text without code blocks, whose brackets are no links and whose # are no headings."""
+    return re.sub(r"^ *```.*?^ *```$", "", path.read_text(), flags=re.S | re.M)
+
+
+def anchors(path):
+    """As GitHub makes them: lower case, blanks as hyphens, no other signs, a number behind what stands again."""
+    found, counts = [], {}
+    for heading in re.findall(r"^#+ +(.*)$", prose(path), flags=re.M):
+        plain = re.sub(r"[^\w -]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()).strip().replace(" ", "-")
+        number = counts.get(plain, 0)
+        counts[plain] = number + 1
+        found.append(f"{plain}-{number}" if number > 0 else plain)
+    return found
+
+
+documents = [p for folder in ("docs", "src", "tests", "bench", "tools", "web", "train", "packaging", "models")
+             for p in (root / folder).rglob("*.md")] + list(root.glob("*.md"))
+link_problems = []
+for path in documents:
+    for target, anchor in re.findall(r"\]\((?!\w+:)([^)#\s]*)#?([^)\s]*)\)", prose(path)):
+        file = path.parent / target if target else path
+        if not file.exists():
+            link_problems.append(f"{path.relative_to(root)}: there is no {target}")
+        elif anchor and anchor not in anchors(file):
+            link_problems.append(f"{path.relative_to(root)}: {target} has no heading #{anchor}")
+
 check("the table of layers was read", [] if len(table) >= 10 else [f"only {len(table)} rows were found"])
 check("includes follow the layers", include_problems)
 check("every layer has a README.md",
@@ -73,6 +103,7 @@ check("every layer has a README.md",
        if folder.startswith("src/") and not (root / folder / "README.md").exists()])
 check("file names are unique", [f"{name}: {', '.join(where)}" for name, where in names.items() if len(where) > 1])
 check("no banned function is called", banned_problems)
+check("links of the documents lead somewhere", link_problems if len(documents) > 30 else ["the documents were not found"])
 
 print(f"1..{len(results)}")
 for number, (name, problems) in enumerate(results, 1):
