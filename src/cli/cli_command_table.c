@@ -88,7 +88,7 @@ const kx_cli_command kx_cli_commands[] = {
      "Has the commands info, verify, plan, convert and synth; each has its own --help.", 0, 0,
      KX_CLI_COMPLETE_NOTHING, EXAMPLES(model_examples), .is_group = true},
     {KX_CLI_INFO, "model info", "[DIR] [OPTIONS]", "tell what a model folder holds",
-     "Opens the model without reading its weights and tells its name and licence, and for each part the "
+     "Opens the model without reading its matrices and tells its name and licence, and for each part the "
      "files, "
      "layout, types and sizes.",
      0, 1, KX_CLI_COMPLETE_FOLDER, EXAMPLES(info_examples)},
