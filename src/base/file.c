@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -136,6 +137,23 @@ static bool is_special(const char *path)
     return stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
 }
 
+/* mkstemp and mkdtemp give rights of their own, and what the process gives can be asked only by changing it
+ * for all threads. */
+int kx_file_make_unique(char *path, bool folder)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
+    enum { TAIL = 6, TRIES = 100 };
+    char *tail = path + strlen(path) - TAIL;
+    for (int i = 0; i < TRIES; i++) {
+        uint8_t random[TAIL];
+        if (getrandom(random, sizeof random, 0) != TAIL) return -1;
+        for (int k = 0; k < TAIL; k++) tail[k] = letters[random[k] % (sizeof letters - 1)];
+        int made = folder ? mkdir(path, 0777) : open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (made >= 0 || errno != EEXIST) return made;
+    }
+    return -1;
+}
+
 kx_status kx_file_write_open(kx_file_write *file, const char *path, kx_error *err)
 {
     kx_status status = KX_OK;
@@ -150,16 +168,13 @@ kx_status kx_file_write_open(kx_file_write *file, const char *path, kx_error *er
     KX_FAIL_IF(file->path == NULL || file->temporary == NULL, err, KX_ERR_MEMORY, "out of memory: %zu bytes",
                room);
     snprintf(file->temporary, room, "%s.part-%ld-XXXXXX", path, (long)getpid());
-    file->fd = mkstemp(file->temporary);
+    file->fd = kx_file_make_unique(file->temporary, false);
     if (file->fd < 0) {
         int reason = errno;
         free(file->temporary);
         file->temporary = NULL;
         KX_FAIL(err, KX_ERR_OUTPUT, "%s: cannot write there: %s", path, strerror(reason));
     }
-    mode_t mask = umask(0);
-    umask(mask);
-    fchmod(file->fd, 0666 & ~mask);
 out:
     if (status != KX_OK) kx_file_write_discard(file);
     return status;

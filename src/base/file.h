@@ -51,6 +51,11 @@ kx_status kx_file_write_at(kx_file_write *file, uint64_t offset, const void *dat
 kx_status kx_file_write_commit(kx_file_write *file, kx_error *err);
 void kx_file_write_discard(kx_file_write *file);
 
+/* Makes a file (open for reading and writing) or a folder under a name that nothing else has: the last six
+ * characters of `path` are chosen. Rights are those that the process gives to what it makes. The descriptor
+ * of the file, 0 for a folder; -1 and errno. */
+int kx_file_make_unique(char *path, bool folder);
+
 /* The bytes of the regular file `from`, of any size, to the file `to`. `blame` is the status for what is
  * wrong with `from`. */
 kx_status kx_file_copy(const char *from, const char *to, kx_status blame, kx_error *err);

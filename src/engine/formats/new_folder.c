@@ -76,7 +76,7 @@ out:
     return status;
 }
 
-/* "TARGET.part-XXXXXX" for mkdtemp, without slashes at the end of TARGET. */
+/* "TARGET.part-XXXXXX" for kx_file_make_unique. */
 static char *temporary_name(const char *target)
 {
     static const char tail[] = ".part-XXXXXX";
@@ -84,19 +84,6 @@ static char *temporary_name(const char *target)
     char *name = malloc(room);
     if (name != NULL) snprintf(name, room, "%s%s", target, tail);
     return name;
-}
-
-/* mkdtemp, with the rights that mkdir would give. */
-static kx_status make_temporary(char *name, kx_error *err)
-{
-    kx_status status = KX_OK;
-    KX_FAIL_IF(mkdtemp(name) == NULL, err, KX_ERR_OUTPUT, "%s: cannot make the directory: %s", name,
-               strerror(errno));
-    mode_t mask = umask(0);
-    umask(mask);
-    chmod(name, 0777 & ~mask);
-out:
-    return status;
 }
 
 kx_status kx_new_folder_begin(kx_new_folder *folder, const char *target, kx_error *err)
@@ -115,7 +102,8 @@ kx_status kx_new_folder_begin(kx_new_folder *folder, const char *target, kx_erro
     folder->kept = existing_length(above);
     above_is_ours = true;
     if (folders > 0) KX_TRY(kx_file_make_directory(above, err));
-    KX_TRY(make_temporary(path, err));
+    KX_FAIL_IF(kx_file_make_unique(path, true) != 0, err, KX_ERR_OUTPUT, "%s: cannot make the directory: %s",
+               path, strerror(errno));
     folder->path = path;
     path = NULL;
 out:
