@@ -99,6 +99,7 @@ static kx_status fill_request(edit_job *job, kx_error *err)
     request->prompt = job->prompt;
     for (size_t i = 0; i < a->num_images; i++) request->references[i].path = path_or_stdin(a->images[i]);
     request->num_references = a->num_images;
+    kx_cli_limit_references(request, a);
     request->seed_is_random = a->seed_is_random;
     request->seed = a->seed;
     request->noise_stream = (kx_noise_stream)a->noise_stream;

@@ -222,6 +222,7 @@ static kx_status make_plan(const kx_cli_arguments *arguments, kx_plan **plan, kx
         pictures[i] = (kx_picture){.width_px = sizes[i].width_px, .height_px = sizes[i].height_px};
         request.references[i].picture = &pictures[i];
     }
+    kx_cli_limit_references(&request, arguments);
     KX_TRY(kx_edit_plan(model, &request, plan, err));
 out:
     kx_model_close(model);

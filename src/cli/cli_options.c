@@ -106,7 +106,9 @@ const kx_cli_option kx_cli_options[] = {
      .help = "Number of denoising steps, 1 to 1000."},
     {in_sampling, WITH_EDIT, "preset", 0, "NAME", "exact|fast", .read = kx_cli_read_choice,
      .field = FIELD(preset_of_edit), .fallback = "exact",
-     .help = "fast stands for --precision int8 --cache first-block, as far as these are not given."},
+     .help =
+         "fast stands for --precision int8 --cache first-block and, with --size, for references that are no "
+         "larger than the result (as --ref-pixels), as far as these are not given."},
     {in_sampling, WITH_EDIT, "cache", 0, "NAME[=T]", "off|first-block|teacache", KX_CLI_IN_ENVIRONMENT,
      .read = kx_cli_read_cache, .field = FIELD(cache), .fallback = "off", .help = cache_help},
     {in_sampling, KX_CLI_EDIT, "guidance", 0, "G", .read = kx_cli_read_real, .field = FIELD(guidance),

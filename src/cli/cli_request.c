@@ -111,3 +111,11 @@ kx_status kx_cli_fill_request(kx_edit_request *request, const kx_cli_arguments *
 out:
     return status;
 }
+
+void kx_cli_limit_references(kx_edit_request *request, const kx_cli_arguments *arguments)
+{
+    bool sizes_are_given = kx_cli_given(arguments, "ref-pixels") || kx_cli_given(arguments, "ref-size");
+    if (arguments->preset_of_edit != PRESET_FAST || sizes_are_given) return;
+    request->ref_pixels =
+        (uint64_t)request->num_references * (uint64_t)request->width_px * (uint64_t)request->height_px;
+}

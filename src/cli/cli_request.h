@@ -15,3 +15,7 @@ kx_status kx_cli_convert_model(const kx_cli_arguments *arguments, const kx_callb
 
 /* Fills what both commands have. Errors: KX_ERR_USAGE (--size with --aspect). */
 kx_status kx_cli_fill_request(kx_edit_request *request, const kx_cli_arguments *arguments, kx_error *err);
+/* The budget of --preset fast, once the number of references is known: together they have no more pixels than
+ * that many results. Without --size results are as large as the first reference, so there is nothing to save;
+ * and sizes of references that were asked for stay. */
+void kx_cli_limit_references(kx_edit_request *request, const kx_cli_arguments *arguments);

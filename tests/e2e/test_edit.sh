@@ -103,6 +103,28 @@ check "a reference from standard input" test -s "$out/piped.png"
 works "another spelling of options" edit -m"$model" --prompt="a red house" -q --steps=1 --size=32x32 --seed=1 -t1 "-o$out/spelt.png"
 check "means the same" same "$out/spelt.png" "$out/f.png"
 
+# ---- the fast preset ----
+# fast NAME OPTIONS... -- PATH=TEXT...: what an edit with --preset fast tells
+fast() {
+    fast_name=$1 options=
+    shift
+    while [ "$1" != -- ]; do options="$options $1" && shift; done
+    shift
+    # shellcheck disable=SC2086 # a list of words is meant
+    works "fast, $fast_name" edit -m "$model" -p "a red house" -i "$work/r1.png" -i "$work/r2.png" --steps 2 --preset fast \
+        $options -q --json -o "$out/fast.png"
+    check "tells $*" "$json_check" "$work/stdout" "$@"
+}
+fast "without a size" -- precision=int8 cache.name=first-block references.0.working.width=112 references.1.working.width=144
+fast "with a size" --size 48x48 -- precision=int8 cache.name=first-block references.0.working.width=32 \
+    references.0.working.height=48 references.1.working.width=48
+fast "with a larger size than the references" --size 256x256 -- references.0.working.width=112 references.1.working.width=144
+fast "and what is given" --size 48x48 --precision bf16 --cache off --ref-size 64x48 -- precision=bf16 cache.name=off \
+    references.0.working.width=64
+fast "and a budget" --size 48x48 --ref-pixels 16384 -- references.0.working.width=64
+works "a plan that is fast" model plan "$model" --preset fast --size 64x64 --images 128x128 --json
+check "has references as large as the result" "$json_check" "$work/stdout" tokens.reference=16
+
 # ---- JSON ----
 status=0
 "$kontext" edit -m "$model" -p "a red house" -i "$work/r1.png" -i "$work/r2.png" --steps 2 --size 50x35 --seed 18446744073709551614 \
