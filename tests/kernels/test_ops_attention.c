@@ -19,6 +19,24 @@ static void call_attention(kx_ops *ops, void *arguments)
     kx_op_attention(ops, &c->attention, &c->q, &c->k, &c->v, &c->out);
 }
 
+/* Random operands and room for the result. */
+static void take_case(attention_case *c, test_random *random, int64_t queries, int64_t keys)
+{
+    int64_t cols = c->attention.heads * c->attention.head_dim;
+    c->q = test_tensor(random, queries, cols, 0);
+    c->k = test_tensor(random, keys, cols, 0);
+    c->v = test_tensor(random, keys, cols, 0);
+    c->out = test_tensor(random, queries, cols, 0);
+}
+
+static void free_case(attention_case *c)
+{
+    test_tensor_free(&c->q);
+    test_tensor_free(&c->k);
+    test_tensor_free(&c->v);
+    test_tensor_free(&c->out);
+}
+
 static double score(const attention_case *c, const kx_tensor *q, int64_t head, int64_t i, int64_t j)
 {
     const kx_attention *a = &c->attention;
@@ -171,10 +189,7 @@ static void large_scores(const kx_kernels *kernels)
     test_random random = {2};
     attention_case c = {.precision = KX_PRECISION_F32,
                         .attention = {.heads = 1, .head_dim = 16, .scale = 300.0f}};
-    c.q = test_tensor(&random, 40, 16, 0);
-    c.k = test_tensor(&random, 900, 16, 0);
-    c.v = test_tensor(&random, 900, 16, 0);
-    c.out = test_tensor(&random, 40, 16, 0);
+    take_case(&c, &random, 40, 900);
     test_run_op(kernels, 2, call_attention, &c);
     for (int64_t i = 0; i < 40 * 16; i++) assert_true(isfinite(kx_tensor_f32(&c.out)[i]));
     for (int64_t i = 0; i < 40; i++) { /* scores this far apart choose one key, but for near ties */
@@ -187,10 +202,7 @@ static void large_scores(const kx_kernels *kernels)
                     &c); /* which key wins is then rounded, too; a mean it stays */
         for (int64_t i = 0; i < 40 * 16; i++) assert_true(fabsf(kx_tensor_f32(&c.out)[i]) <= 1.01f);
     }
-    test_tensor_free(&c.q);
-    test_tensor_free(&c.k);
-    test_tensor_free(&c.v);
-    test_tensor_free(&c.out);
+    free_case(&c);
 }
 
 static void attention_survives_scores_of_hundreds(void **state)
@@ -242,10 +254,7 @@ static void not_a_number_in(const kx_kernels *kernels, kx_precision precision)
 {
     test_random random = {5};
     attention_case c = {.precision = precision, .attention = {.heads = 2, .head_dim = 16, .scale = 1.0f}};
-    c.q = test_tensor(&random, 20, 32, 0);
-    c.k = test_tensor(&random, 20, 32, 0);
-    c.v = test_tensor(&random, 20, 32, 0);
-    c.out = test_tensor(&random, 20, 32, 0);
+    take_case(&c, &random, 20, 20);
     kx_tensor_f32(&c.q)[3 * 32 + 1] = NAN;
     test_run_op(kernels, 1, call_attention, &c);
     for (int64_t i = 0; i < 20 * 32; i++)
@@ -257,10 +266,7 @@ static void not_a_number_in(const kx_kernels *kernels, kx_precision precision)
     kx_tensor_f32(&c.k)[4 * 32 + 18] = NAN;
     test_run_op(kernels, 1, call_attention, &c);
     for (int64_t i = 0; i < 20 * 32; i++) assert_true(isnan(kx_tensor_f32(&c.out)[i]) == (i % 32 >= 16));
-    test_tensor_free(&c.q);
-    test_tensor_free(&c.k);
-    test_tensor_free(&c.v);
-    test_tensor_free(&c.out);
+    free_case(&c);
 }
 
 static void not_a_number(const kx_kernels *kernels)
@@ -281,20 +287,14 @@ static void shared_mean(const kx_kernels *kernels)
     test_random random = {6};
     attention_case c = {.precision = KX_PRECISION_INT8,
                         .attention = {.heads = 2, .head_dim = 64, .scale = 0.375f}};
-    c.q = test_tensor(&random, 50, 128, 0);
-    c.k = test_tensor(&random, 300, 128, 0);
-    c.v = test_tensor(&random, 300, 128, 0);
-    c.out = test_tensor(&random, 50, 128, 0);
+    take_case(&c, &random, 50, 300);
     for (int64_t col = 0; col < 128; col++) {
         float mean = 6 * test_random_value(&random);
         for (int64_t row = 0; row < 300; row++) kx_tensor_f32(&c.k)[row * 128 + col] += mean;
     }
     test_run_op(kernels, 2, call_attention, &c);
     check_attention(&c, &c.q, &c.out, kernels->name);
-    test_tensor_free(&c.q);
-    test_tensor_free(&c.k);
-    test_tensor_free(&c.v);
-    test_tensor_free(&c.out);
+    free_case(&c);
 }
 
 static void a_mean_of_the_keys_costs_int8_nothing(void **state)
@@ -309,18 +309,12 @@ static void loud_column(const kx_kernels *kernels)
     test_random random = {9};
     attention_case c = {.precision = KX_PRECISION_INT8,
                         .attention = {.heads = 1, .head_dim = 128, .scale = 0.25f}};
-    c.q = test_tensor(&random, 60, 128, 0);
-    c.k = test_tensor(&random, 300, 128, 0);
-    c.v = test_tensor(&random, 300, 128, 0);
-    c.out = test_tensor(&random, 60, 128, 0);
+    take_case(&c, &random, 60, 300);
     for (int64_t row = 0; row < 60; row++) kx_tensor_f32(&c.q)[row * 128 + 77] *= 8;
     for (int64_t row = 0; row < 300; row++) kx_tensor_f32(&c.k)[row * 128 + 77] *= 8;
     test_run_op(kernels, 2, call_attention, &c);
     check_attention(&c, &c.q, &c.out, kernels->name);
-    test_tensor_free(&c.q);
-    test_tensor_free(&c.k);
-    test_tensor_free(&c.v);
-    test_tensor_free(&c.out);
+    free_case(&c);
 }
 
 static void a_loud_column_leaves_int8_its_precision(void **state)
@@ -337,10 +331,7 @@ static void small_weights(const kx_kernels *kernels)
     test_random random = {8};
     attention_case c = {.precision = KX_PRECISION_INT8,
                         .attention = {.heads = 1, .head_dim = DIM, .scale = 6.9f / DIM}};
-    c.q = test_tensor(&random, 30, DIM, 0);
-    c.k = test_tensor(&random, KEYS, DIM, 0);
-    c.v = test_tensor(&random, KEYS, DIM, 0);
-    c.out = test_tensor(&random, 30, DIM, 0);
+    take_case(&c, &random, 30, KEYS);
     for (int64_t i = 0; i < 30 * DIM; i++) kx_tensor_f32(&c.q)[i] = 1;
     for (int64_t i = 0; i < KEYS * DIM; i++) {
         bool large = i / DIM == LARGE;
@@ -349,10 +340,7 @@ static void small_weights(const kx_kernels *kernels)
     }
     test_run_op(kernels, 2, call_attention, &c);
     check_attention(&c, &c.q, &c.out, kernels->name);
-    test_tensor_free(&c.q);
-    test_tensor_free(&c.k);
-    test_tensor_free(&c.v);
-    test_tensor_free(&c.out);
+    free_case(&c);
 }
 
 static void many_small_weights_count_in_int8(void **state)

@@ -10,6 +10,7 @@ Both operands of a product are rounded to int8 as the program rounds them, and t
                 the program does it (the idea: Ashkboos et al., QuaRot, 2024)
     smoothed    `group`, after x / s and W s with s_k = sqrt(max |x_k| / max |W_k|) (Xiao et al., SmoothQuant, 2022), taken
                 from the very activations that are measured, the best case for it
+    unsigned    `rotated` with the signs left as they are
 """
 
 from __future__ import annotations
@@ -53,12 +54,13 @@ def rounded(x: Tensor, sizes: list[int]) -> Tensor:
     return torch.cat([(part / scale).round() * scale for part, scale in zip(parts, scales)], -1)
 
 
-def rotate(x: Tensor, sizes: list[int]) -> Tensor:
+def rotate(x: Tensor, sizes: list[int], signed: bool = True) -> Tensor:
     """Each group of x times the largest Hadamard matrix whose size divides it, so that products stay what they are."""
     parts = []
     for part in x.split(sizes, -1):
         size = part.shape[-1] & -part.shape[-1]
-        y = part.unflatten(-1, (-1, size)) * signs(size)
+        y = part.unflatten(-1, (-1, size))
+        y = y * signs(size) if signed else y
         step = 1
         while step < size:
             y = y.unflatten(-1, (-1, 2, step))
@@ -72,8 +74,8 @@ def product(x: Tensor, weight: Tensor, scheme: str, split: int = 0) -> Tensor:
     """x W^T of x [..., K] and W [N, K] in int8."""
     x, weight, depth = x.float(), weight.float(), x.shape[-1]
     sizes = [depth] if scheme == "whole" else groups(depth, split)
-    if scheme == "rotated":
-        x, weight = rotate(x, sizes), rotate(weight, sizes)
+    if scheme in ("rotated", "unsigned"):
+        x, weight = (rotate(part, sizes, scheme == "rotated") for part in (x, weight))
     if scheme == "smoothed":
         scale = (x.flatten(0, -2).abs().amax(0) / weight.abs().amax(0).clamp(min=1e-9)).sqrt().clamp(min=1e-5)
         x, weight = x / scale, weight * scale
@@ -206,13 +208,14 @@ def tails(rows: int, depth: int, columns: int) -> None:
     }
     print(f"\nInvented activations ({rows}, {depth}) and weights ({columns}, {depth}): relative l2; where columns are loud, of what")
     print("the others contribute too\n")
-    print("| activations | largest | " + " | ".join(SCHEMES) + " |")
-    print("|---" * (2 + len(SCHEMES)) + "|")
+    schemes = (*SCHEMES, "unsigned")
+    print("| activations | largest | " + " | ".join(schemes) + " |")
+    print("|---" * (2 + len(schemes)) + "|")
     for name, (x, weight) in cases.items():
         largest = float((x.abs().amax(-1) / x.square().mean(-1).sqrt()).mean())
         exact = x @ weight.T
         quiet = x * (x.square().mean(0) < 4)
-        whole = [error(product(x, weight, scheme), exact) for scheme in SCHEMES]
+        whole = [error(product(x, weight, scheme), exact) for scheme in schemes]
         values = " | ".join(f"{value:.1e}" for value in whole)
         if "columns" in name:
             ratio = float(exact.norm() / (quiet @ weight.T).norm())

@@ -103,7 +103,8 @@ static inline int64_t kx_hadamard_size(int64_t cols)
 
 /* A group of int8, of a row of activations or of a matrix: x (cols) is rotated, which spreads what stands out
  * over the group, then quantised. What both sides of a product were rotated by gives the same product, times
- * kx_hadamard_size(cols): the matrix's scales are divided by it. */
+ * kx_hadamard_size(cols): the matrix's scales are divided by it. Where the sums of x overflow the scale is
+ * NaN. */
 void kx_driver_quantise_group(const kx_kernels *kernels, int64_t cols, const float *x, uint8_t *y,
                               int64_t y_plane, float *scale);
 /* Row `row` of x (cols), f32, into columns first.. of the operand y; first begins a group. */
