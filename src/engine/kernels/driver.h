@@ -74,6 +74,13 @@ static inline void kx_driver_leave_tiles(const kx_kernels *kernels)
     if (kernels->leave_tiles != NULL) kernels->leave_tiles();
 }
 
+/* The most rows and blocks, of so many, that one call of a packed tile with this limit takes. */
+static inline kx_tile_limit kx_driver_tile_most(const kx_kernels *kernels, kx_tile_limit limit, int64_t rows,
+                                                int64_t blocks)
+{
+    return kernels->tiles_loop ? (kx_tile_limit){rows, blocks} : limit;
+}
+
 static inline int64_t kx_driver_piece(int64_t bytes)
 {
     return kx_round_up(bytes, KX_SCRATCH_ALIGN);

@@ -76,6 +76,9 @@ typedef struct kx_kernels {
      * some rows of the operand, the planes a_plane bytes apart, against some blocks of 16 columns of y,
      * b_block bytes apart -> c (rows, 16 blocks): c = r, or c += r. */
     kx_tile_limit tile_i8_limit, tile_bf16_limit;
+    /* A call may have any number of rows and blocks: the tiles loop over them, and the limits are what they
+     * compute together. */
+    bool tiles_loop;
     /* Both NULL, or what a thread calls before some packed tiles and after them (AMX keeps its tiles by
      * thread). Other kernels may be called in between. */
     void (*enter_tiles)(void);

@@ -311,7 +311,7 @@ static void multiply_bf16(const kx_kernels *kernels, int64_t rows, int64_t block
                           const uint8_t *a, int64_t a_plane, const uint8_t *b, bool add, float *c,
                           int64_t c_stride)
 {
-    kx_tile_limit limit = kernels->tile_bf16_limit;
+    kx_tile_limit limit = kx_driver_tile_most(kernels, kernels->tile_bf16_limit, rows, blocks);
     int64_t b_block = planes * BLOCK_PLANE;
     for (int64_t j = 0; j < blocks; j += limit.blocks)
         for (int64_t r = 0; r < rows; r += limit.rows)
@@ -333,7 +333,7 @@ static void multiply_i8(const kx_kernels *kernels, int64_t rows, int64_t blocks,
                         const uint8_t *a, int64_t a_plane, const float *a_scales, columns_i8 b, bool add,
                         float *c, int64_t c_stride)
 {
-    kx_tile_limit limit = kernels->tile_i8_limit;
+    kx_tile_limit limit = kx_driver_tile_most(kernels, kernels->tile_i8_limit, rows, blocks);
     int64_t b_block = planes * BLOCK_PLANE;
     for (int64_t j = 0; j < blocks; j += limit.blocks)
         for (int64_t r = 0; r < rows; r += limit.rows)

@@ -2,10 +2,10 @@
  *
  * A chunk is `rows` x `cols` of y; where y is an operand, `cols` are whole groups of it, so that a row is
  * quantised once its epilogue is done. For each group of K the tile kernel adds its part to the chunk's f32
- * sums. It works on, at the largest chunk of an f32 y (768 x 256):
+ * sums. It works on, at the largest chunk (256 x 512), which stays in an L2 cache of 1 MB:
  *
- *     a group of the operand, rows x 512 bytes: 384 KB | of the matrix, cols x 512 bytes: 128 KB
- *     | sums, rows x cols x 4 bytes: 768 KB
+ *     a group of the operand, rows x 512 bytes: 128 KB | of the matrix, cols x 512 bytes: 256 KB
+ *     | sums, rows x cols x 4 bytes: 512 KB
  *
  * The matrix is used in place, from the mapped file or from where it was packed: nothing is copied. A row of
  * y does not depend on the others, and groups are added in order: the bytes depend neither on the threads nor
@@ -13,7 +13,7 @@
  */
 #include "engine/kernels/driver.h"
 
-enum { ROWS_MOST = 768, ROWS_LEAST = 48, COLS_MOST = 256, CHUNKS_PER_THREAD = 4 };
+enum { ROWS_MOST = 256, ROWS_LEAST = 48, COLS_MOST = 512, CHUNKS_PER_THREAD = 4 };
 
 typedef struct packed_work {
     kx_guard guard;
@@ -67,11 +67,12 @@ static void add_group(const packed_work *work, const packed_chunk *chunk, int64_
     const uint8_t *right = (const uint8_t *)packed->data + chunk->col / KX_PACKED_COLUMNS * block_bytes +
                            at.plane * KX_PACKED_COLUMNS * KX_PLANE_BYTES;
     const uint8_t *left = (const uint8_t *)work->x->data + at.plane * work->x->plane_bytes;
-    for (int64_t j = 0; j < blocks; j += work->tile.blocks) {
-        int64_t some = kx_min(work->tile.blocks, blocks - j);
+    kx_tile_limit most = kx_driver_tile_most(kernels, work->tile, chunk->rows, blocks);
+    for (int64_t j = 0; j < blocks; j += most.blocks) {
+        int64_t some = kx_min(most.blocks, blocks - j);
         int64_t entry = group * padded + chunk->col + j * KX_PACKED_COLUMNS;
-        for (int64_t r = 0; r < chunk->rows; r += work->tile.rows) {
-            int64_t count = kx_min(work->tile.rows, chunk->rows - r), row = chunk->first + r;
+        for (int64_t r = 0; r < chunk->rows; r += most.rows) {
+            int64_t count = kx_min(most.rows, chunk->rows - r), row = chunk->first + r;
             float *to = chunk->sums + r * work->cols + j * KX_PACKED_COLUMNS;
             const uint8_t *a = left + row * KX_PLANE_BYTES, *b = right + j * block_bytes;
             if (packed->dtype == KX_I8)
