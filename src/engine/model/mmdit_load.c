@@ -1,6 +1,5 @@
 #include "engine/model/mmdit_parts.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 static kx_status load_stream(const kx_parameters *p, const kx_mmdit_config *config, int i, const char *name,
@@ -169,45 +168,27 @@ out:
 /* ---- The matrices that a lower precision packs ------------------------------------------------------------
  */
 
-typedef struct named_linear {
-    const char *name; /* within the block */
-    kx_linear *linear;
-} named_linear;
-
-static kx_status visit_block(const char *format, int i, const named_linear *linears, int count,
-                             kx_linear_visit *visit, void *context, kx_error *err)
-{
-    kx_status status = KX_OK;
-    for (int k = 0; k < count; k++) {
-        char name[64];
-        snprintf(name, sizeof name, "%s.%d.%s", format, i, linears[k].name);
-        KX_TRY(visit(context, name, linears[k].linear, err));
-    }
-out:
-    return status;
-}
-
 kx_status kx_mmdit_each_linear(kx_mmdit *model, kx_linear_visit *visit, void *context, kx_error *err)
 {
     kx_status status = KX_OK;
     for (int i = 0; i < model->config.double_blocks; i++) {
         kx_mmdit_stream *image = &model->doubles[i].image, *text = &model->doubles[i].text;
-        const named_linear linears[] = {
+        const kx_block_linear linears[] = {
             {"img_attn.qkv", &image->qkv}, {"img_attn.proj", &image->proj}, {"img_mlp.0", &image->up},
             {"img_mlp.2", &image->down},   {"txt_attn.qkv", &text->qkv},    {"txt_attn.proj", &text->proj},
             {"txt_mlp.0", &text->up},      {"txt_mlp.2", &text->down},
         };
-        KX_TRY(visit_block("double_blocks", i, linears, sizeof linears / sizeof linears[0], visit, context,
-                           err));
+        KX_TRY(kx_parameters_visit_block("double_blocks", i, linears, sizeof linears / sizeof linears[0],
+                                         visit, context, err));
     }
     for (int i = 0; i < model->config.single_blocks; i++) {
         kx_mmdit_single *block = &model->singles[i];
-        const named_linear linears[] = {{"linear1.kv", &block->kv},
-                                        {"linear1.q", &block->q},
-                                        {"linear1.mlp", &block->up},
-                                        {"linear2", &block->down}};
-        KX_TRY(visit_block("single_blocks", i, linears, sizeof linears / sizeof linears[0], visit, context,
-                           err));
+        const kx_block_linear linears[] = {{"linear1.kv", &block->kv},
+                                           {"linear1.q", &block->q},
+                                           {"linear1.mlp", &block->up},
+                                           {"linear2", &block->down}};
+        KX_TRY(kx_parameters_visit_block("single_blocks", i, linears, sizeof linears / sizeof linears[0],
+                                         visit, context, err));
     }
 out:
     return status;

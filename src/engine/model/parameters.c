@@ -146,3 +146,16 @@ kx_status kx_parameters_join(const kx_parameters *p, const kx_linear *parts, int
 out:
     return status;
 }
+
+kx_status kx_parameters_visit_block(const char *blocks, int number, const kx_block_linear *linears,
+                                    size_t count, kx_linear_visit *visit, void *context, kx_error *err)
+{
+    kx_status status = KX_OK;
+    for (size_t k = 0; k < count; k++) {
+        char name[NAME_ROOM];
+        snprintf(name, sizeof name, "%s.%d.%s", blocks, number, linears[k].name);
+        KX_TRY(visit(context, name, linears[k].linear, err));
+    }
+out:
+    return status;
+}

@@ -48,3 +48,12 @@ kx_status kx_parameters_count(const kx_parameters *p, const char *before, const 
 
 /* The product of several linears of equal cols as one: rows stacked in order, biases (all or none) joined. */
 kx_status kx_parameters_join(const kx_parameters *p, const kx_linear *parts, int count, kx_linear *joined);
+
+/* Visits the matrices of the block `number` that a lower precision packs, as "double_blocks.3.img_attn.qkv".
+ */
+typedef struct kx_block_linear {
+    const char *name; /* within the block */
+    kx_linear *linear;
+} kx_block_linear;
+kx_status kx_parameters_visit_block(const char *blocks, int number, const kx_block_linear *linears,
+                                    size_t count, kx_linear_visit *visit, void *context, kx_error *err);

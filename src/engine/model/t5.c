@@ -5,7 +5,6 @@
 #include "engine/tensor/expect.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct t5_block {
@@ -117,15 +116,13 @@ kx_status kx_t5_each_linear(kx_t5 *t5, kx_linear_visit *visit, void *context, kx
     kx_status status = KX_OK;
     for (int i = 0; i < t5->config.blocks; i++) {
         t5_block *block = &t5->blocks[i];
-        kx_linear *linears[] = {&block->qkv, &block->out, &block->gate, &block->up, &block->down};
-        static const char *const names[] = {"0.SelfAttention.qkv", "0.SelfAttention.o",
-                                            "1.DenseReluDense.wi_0", "1.DenseReluDense.wi_1",
-                                            "1.DenseReluDense.wo"};
-        for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
-            char name[96];
-            snprintf(name, sizeof name, "encoder.block.%d.layer.%s", i, names[k]);
-            KX_TRY(visit(context, name, linears[k], err));
-        }
+        const kx_block_linear linears[] = {
+            {"layer.0.SelfAttention.qkv", &block->qkv},    {"layer.0.SelfAttention.o", &block->out},
+            {"layer.1.DenseReluDense.wi_0", &block->gate}, {"layer.1.DenseReluDense.wi_1", &block->up},
+            {"layer.1.DenseReluDense.wo", &block->down},
+        };
+        KX_TRY(kx_parameters_visit_block("encoder.block", i, linears, sizeof linears / sizeof linears[0],
+                                         visit, context, err));
     }
 out:
     return status;
