@@ -103,9 +103,9 @@ const kx_cli_command kx_cli_commands[] = {
      0, 1, KX_CLI_COMPLETE_FOLDER, EXAMPLES(plan_examples)},
     {KX_CLI_CONVERT, "model convert", "[--precision NAME] [-m DIR] OUT",
      "write a model packed for a precision",
-     "Writes the model to the new folder OUT with the matrices of its transformer and T5 ready for products "
-     "in int8 or "
-     "bf16. Such a model is smaller, starts at once and is used from the file as it lies there. VAE, CLIP, "
+     "Writes the model to the new folder OUT with the matrices of its transformer, T5 and CLIP ready for "
+     "products in int8 or "
+     "bf16. Such a model is smaller, starts at once and is used from the file as it lies there. VAE, "
      "tokenizers "
      "and configurations are copied. Needs memory for one matrix; the folder appears complete or not at all.",
      1, 1, KX_CLI_COMPLETE_FOLDER, EXAMPLES(convert_examples)},

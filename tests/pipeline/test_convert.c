@@ -8,6 +8,7 @@
 
 static const char transformer[] = "transformer/diffusion_pytorch_model.safetensors";
 static const char t5[] = "text_encoder_2/model.safetensors";
+static const char clip[] = "text_encoder/model.safetensors";
 
 static kx_status convert(const char *from, const char *to, kx_precision precision,
                          const kx_callbacks *callbacks, kx_error *err)
@@ -23,6 +24,15 @@ static const char *packed_tiny(const char *name, kx_precision precision)
     const char *folder = test_path_in(test_temporary_folder(), name);
     assert_ok(convert(test_tiny_model(), folder, precision, NULL, &err));
     return folder;
+}
+
+/* `file` of the folder `from`, in place of that of `folder`. */
+static void take_file(const char *folder, const char *file, const char *from)
+{
+    size_t bytes;
+    uint8_t *data = test_read_file(test_path_in(from, file), &bytes);
+    test_replace_file(folder, file, data, bytes);
+    free(data);
 }
 
 static kx_model *open_as(const char *folder, kx_precision precision)
@@ -90,6 +100,26 @@ static void a_packed_file_needs_no_memory_for_its_matrices(void **state)
     }
 }
 
+/* Older versions packed the transformer and T5 alone. */
+static void a_packed_folder_with_clip_as_published_gives_the_same_edits(void **state)
+{
+    (void)state;
+    kx_error err = {0};
+    const char *folder = packed_tiny("all", KX_PRECISION_INT8),
+               *older = packed_tiny("older", KX_PRECISION_INT8);
+    take_file(older, clip, test_tiny_model());
+    kx_model *models[2] = {open_as(folder, KX_PRECISION_AUTO), open_as(older, KX_PRECISION_AUTO)};
+    kx_edit_request request = test_request("A red roof");
+    kx_result *results[2];
+    for (int i = 0; i < 2; i++) results[i] = test_edit(models[i], &request);
+    test_same_pictures("CLIP packed in memory", results[1], results[0]);
+    assert_ok(kx_model_verify(models[1], NULL, &err));
+    for (int i = 0; i < 2; i++) {
+        kx_result_free(results[i]);
+        kx_model_close(models[i]);
+    }
+}
+
 static void a_packed_model_says_what_it_is(void **state)
 {
     (void)state;
@@ -99,7 +129,9 @@ static void a_packed_model_says_what_it_is(void **state)
     kx_model *original = test_open_tiny(1);
     assert_ok(kx_model_describe(model, &text, &err));
     assert_non_null(strstr(text, "\"precision\": \"int8\""));
-    assert_non_null(strstr(text, "\"packed_for\": \"int8\""));
+    int packed_parts = 0;
+    for (const char *at = text; (at = strstr(at, "\"packed_for\": \"int8\"")) != NULL; at++) packed_parts++;
+    assert_int_equal(packed_parts, 3);
     /* The parameters are those of the original. */
     char *other = NULL;
     assert_ok(kx_model_describe(original, &other, &err));
@@ -118,10 +150,10 @@ static void a_synthetic_model_is_packed_as_its_files_would_be(void **state)
 {
     (void)state;
     kx_error err = {0};
-    const char *made = test_path_in(test_temporary_folder(), "made"), *files[] = {transformer, t5};
+    const char *made = test_path_in(test_temporary_folder(), "made"), *files[] = {transformer, t5, clip};
     assert_ok(kx_model_synth_packed(made, KX_SYNTH_TINY, 1, KX_PRECISION_INT8, NULL, &err));
     const char *converted = packed_tiny("converted", KX_PRECISION_INT8);
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         size_t bytes[2];
         uint8_t *a = test_read_file(test_path_in(made, files[i]), &bytes[0]);
         uint8_t *b = test_read_file(test_path_in(converted, files[i]), &bytes[1]);
@@ -291,7 +323,8 @@ static void verify_names_the_damaged_tensor(void **state)
         {transformer, "img_in.weight"},
         {t5, "encoder.block.1.layer.0.SelfAttention.qkv.packed_scales"},
         {"vae/diffusion_pytorch_model.safetensors", "decoder.conv_in.weight"},
-        {"text_encoder/model.safetensors", "text_model.final_layer_norm.bias"},
+        {clip, "encoder.layers.1.mlp.fc1.packed"},
+        {clip, "final_layer_norm.bias"},
     };
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         kx_error err = {0};
@@ -303,8 +336,6 @@ static void verify_names_the_damaged_tensor(void **state)
         uint8_t *data = test_read_file(test_path_in(folder, places[i].file), &bytes);
         assert_ok(kx_safetensors_open_memory(&file, data, bytes, "f", KX_ERR_MODEL, &err));
         const kx_safetensors_tensor *tensor = kx_safetensors_find(&file, places[i].tensor);
-        if (tensor == NULL && strncmp(places[i].tensor, "text_model.", 11) == 0)
-            tensor = kx_safetensors_find(&file, places[i].tensor + 11);
         if (tensor == NULL) fail_msg("%s is not there", places[i].tensor);
         const char *found = strrchr(tensor->name, '.') - 4;
         char words[64];
@@ -444,19 +475,20 @@ static void parts_of_different_precision_are_refused(void **state)
     (void)state;
     kx_error err = {0};
     kx_model *model = NULL;
-    size_t bytes;
     const char *folder = packed_tiny("mixed", KX_PRECISION_INT8),
                *other = packed_tiny("mixed-16", KX_PRECISION_BF16);
-    uint8_t *data = test_read_file(test_path_in(other, t5), &bytes);
-    test_replace_file(folder, t5, data, bytes);
-    free(data);
+    take_file(folder, clip, other);
+    test_refused("clip", &err, test_open_model(folder, 1, &model, &err), KX_ERR_MODEL,
+                 "the transformer is packed for int8, clip is packed for bf16");
+    take_file(folder, t5, other);
     test_refused("mixed", &err, test_open_model(folder, 1, &model, &err), KX_ERR_MODEL,
                  "the transformer is packed for int8, t5 is packed for bf16");
-    data = test_read_file(test_path_in(test_tiny_model(), t5), &bytes);
-    test_replace_file(folder, t5, data, bytes);
-    free(data);
+    take_file(folder, t5, test_tiny_model());
     test_refused("half", &err, test_open_model(folder, 1, &model, &err), KX_ERR_MODEL,
                  "t5 is stored for f32");
+    take_file(folder, transformer, test_tiny_model());
+    test_refused("clip alone", &err, test_open_model(folder, 1, &model, &err), KX_ERR_MODEL,
+                 "the transformer is stored for f32, clip is packed for bf16");
 }
 
 int main(void)
@@ -464,6 +496,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_packed_file_gives_the_edits_of_packing_in_memory),
         cmocka_unit_test(a_packed_file_needs_no_memory_for_its_matrices),
+        cmocka_unit_test(a_packed_folder_with_clip_as_published_gives_the_same_edits),
         cmocka_unit_test(a_packed_model_says_what_it_is),
         cmocka_unit_test(a_synthetic_model_is_packed_as_its_files_would_be),
         cmocka_unit_test(what_makes_no_sense_is_refused),

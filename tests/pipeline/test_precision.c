@@ -69,6 +69,43 @@ static void lower_precisions_are_near_the_exact_one(void **state)
     kx_picture_free(&reference);
 }
 
+/* How far tensor `name` of a dump is from that of another. */
+static double distance_of(const char *name, const kx_safetensors *dump, const kx_safetensors *exact)
+{
+    const kx_safetensors_tensor *a = kx_safetensors_find(dump, name), *b = kx_safetensors_find(exact, name);
+    assert_true(a != NULL && b != NULL && a->count == b->count);
+    return test_compare_f32((const float *)(const void *)a->data, (const float *)(const void *)b->data,
+                            a->count)
+        .relative_l2;
+}
+
+/* The upper bounds are some three times what was seen. */
+static void both_text_encoders_are_computed_in_the_precision(void **state)
+{
+    (void)state;
+    kx_error err = {0};
+    static const double most[] = {[KX_PRECISION_BF16] = 6e-3, [KX_PRECISION_INT8] = 3e-2};
+    static const char *const names[] = {"clip.pooled", "t5.embeds"};
+    kx_safetensors dumps[KX_PRECISION_INT8 + 1] = {0};
+    for (int p = KX_PRECISION_F32; p <= KX_PRECISION_INT8; p++) {
+        kx_edit_request request = test_request("A red boat on a lake");
+        kx_model *model = open_in((kx_precision)p, 1);
+        request.dump_file = test_path_in(test_temporary_folder(), kx_precision_name((kx_precision)p));
+        kx_result_free(test_edit(model, &request));
+        kx_model_close(model);
+        assert_ok(kx_safetensors_open(&dumps[p], request.dump_file, KX_ERR_INPUT, &err));
+    }
+    for (int p = KX_PRECISION_BF16; p <= KX_PRECISION_INT8; p++) {
+        for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
+            double distance = distance_of(names[k], &dumps[p], &dumps[KX_PRECISION_F32]);
+            print_message("# %s of %s: %.1e from f32\n", names[k], kx_precision_name((kx_precision)p),
+                          distance);
+            assert_true(distance > 1e-4 && distance < most[p]);
+        }
+    }
+    for (int p = KX_PRECISION_F32; p <= KX_PRECISION_INT8; p++) kx_safetensors_close(&dumps[p]);
+}
+
 typedef struct pack_watch {
     int calls, stop_at;
     uint64_t done, total;
@@ -163,7 +200,8 @@ static void keep(void *user, const void *data, size_t bytes)
     kept->count = bytes;
 }
 
-/* What can be refused is refused before anything is packed, and where every step is done nothing is packed. */
+/* What can be refused is refused before anything is packed, and where every step is done nothing is packed.
+ */
 static void only_steps_are_packed_for(void **state)
 {
     (void)state;
@@ -224,6 +262,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lower_precisions_are_near_the_exact_one),
+        cmocka_unit_test(both_text_encoders_are_computed_in_the_precision),
         cmocka_unit_test(packing_is_done_once_and_can_be_cancelled),
         cmocka_unit_test(the_plan_counts_packed_matrices),
         cmocka_unit_test(only_steps_are_packed_for),

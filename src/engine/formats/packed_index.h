@@ -13,8 +13,8 @@
  *     M.packed_sums     I32 [groups, padded rows]        int8 alone
  *
  * A parameter is a matrix of the original model, by canonical name, whose numbers are in packed matrices (not
- * always one to one: T5's q, k and v are one matrix, linear1 of a single block is three). Of it only the
- * shape is known. All other parameters are plain tensors under their canonical names.
+ * always one to one: q, k and v of T5 and CLIP are one matrix, linear1 of a single block is three). Of it
+ * only the shape is known. All other parameters are plain tensors under their canonical names.
  */
 #pragma once
 

@@ -154,6 +154,11 @@ out:
     return status;
 }
 
+bool kx_part_can_be_packed(kx_part_kind kind)
+{
+    return kind != KX_PART_VAE;
+}
+
 /* A packed part is one file of nothing else, under names without a prefix. */
 static kx_status read_packed(kx_part *part, kx_arena *arena, kx_error *err)
 {
@@ -162,9 +167,8 @@ static kx_status read_packed(kx_part *part, kx_arena *arena, kx_error *err)
         KX_TRY(kx_packed_index_read(&part->packed, part->files[i], arena, err));
     KX_FAIL_IF(part->packed != NULL && (part->num_files > 1 || part->prefix[0] != '\0'), err, KX_ERR_MODEL,
                "%s: a packed %s is expected in one file of its own", part->files[0]->path, part->source.what);
-    bool can_be = part->kind == KX_PART_TRANSFORMER || part->kind == KX_PART_T5;
-    KX_FAIL_IF(part->packed != NULL && !can_be, err, KX_ERR_MODEL, "%s: a packed %s is not known",
-               part->files[0]->path, part->source.what);
+    KX_FAIL_IF(part->packed != NULL && !kx_part_can_be_packed(part->kind), err, KX_ERR_MODEL,
+               "%s: a packed %s is not known", part->files[0]->path, part->source.what);
 out:
     return status;
 }

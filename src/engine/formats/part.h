@@ -57,6 +57,9 @@ typedef struct kx_part {
 kx_status kx_part_open(kx_part *part, kx_part_kind kind, const kx_part_sign signs[KX_PART_COUNT],
                        const kx_safetensors *const *files, size_t num_files, kx_arena *arena, kx_error *err);
 
+/* Lower precisions have packed forms of its matrices: all but the VAE. */
+bool kx_part_can_be_packed(kx_part_kind kind);
+
 /* KX_ERR_MODEL when the files hold a tensor that nobody found and that is not known to be superfluous. */
 kx_status kx_part_check_extra(const kx_part *part, kx_error *err);
 

@@ -166,7 +166,7 @@ out:
 
 static bool is_packed(const synth *s, kx_part_kind kind)
 {
-    return s->options->packer != NULL && (kind == KX_PART_TRANSFORMER || kind == KX_PART_T5);
+    return s->options->packer != NULL && kx_part_can_be_packed(kind);
 }
 
 static kx_status write_packed(synth *s, kx_part_kind kind, kx_error *err)

@@ -15,8 +15,8 @@ struct kx_part;
 struct kx_synth_source; /* synth_source.h */
 struct kx_ticker;
 
-/* Who writes the transformer and T5 of a model that is to be packed: knowing which matrices products
- * use is not for this folder. */
+/* Who writes the parts that can be packed of a model that is to be: knowing which matrices products use is
+ * not for this folder. */
 typedef struct kx_synth_packer {
     /* The bytes that `write` will report for the part. */
     kx_status (*measure)(void *context, const struct kx_part *part, uint64_t *bytes, kx_error *err);

@@ -91,6 +91,22 @@ out:
     return status;
 }
 
+kx_status kx_clip_each_linear(kx_clip *clip, kx_linear_visit *visit, void *context, kx_error *err)
+{
+    kx_status status = KX_OK;
+    for (int i = 0; i < clip->config.layers; i++) {
+        clip_layer *layer = &clip->layers[i];
+        const kx_block_linear linears[] = {{"self_attn.qkv", &layer->qkv},
+                                           {"self_attn.out_proj", &layer->out},
+                                           {"mlp.fc1", &layer->up},
+                                           {"mlp.fc2", &layer->down}};
+        KX_TRY(kx_parameters_visit_block("encoder.layers", i, linears, sizeof linears / sizeof linears[0],
+                                         visit, context, err));
+    }
+out:
+    return status;
+}
+
 void kx_clip_free(kx_clip *clip)
 {
     if (clip == NULL) return;
@@ -127,7 +143,7 @@ static void attend(const kx_clip *clip, kx_ops *ops, const clip_layer *layer, kx
 {
     kx_scratch_mark mark = kx_ops_mark(ops);
     int64_t width = clip->config.width, head_dim = width / clip->config.heads;
-    kx_tensor y = kx_ops_take(ops, "clip: normed", x->rows, width);
+    kx_tensor y = kx_ops_take_operand(ops, "clip: normed", x->rows, width, 0);
     kx_tensor qkv = kx_ops_take(ops, "clip: q, k, v", x->rows, 3 * width);
     kx_tensor q = kx_tensor_cols(&qkv, 0, width), k = kx_tensor_cols(&qkv, width, width),
               v = kx_tensor_cols(&qkv, 2 * width, width);
@@ -138,7 +154,8 @@ static void attend(const kx_clip *clip, kx_ops *ops, const clip_layer *layer, kx
                               .scale = 1.0f / sqrtf((float)head_dim),
                               .causal = true};
     kx_op_attention(ops, &attention, &q, &k, &v, &q);
-    kx_op_linear(ops, &q, &layer->out, KX_EPILOGUE_ADD, NULL, x);
+    kx_tensor attended = kx_ops_as_operand(ops, "clip: attended", &q);
+    kx_op_linear(ops, &attended, &layer->out, KX_EPILOGUE_ADD, NULL, x);
     kx_ops_release(ops, mark);
 }
 
@@ -146,8 +163,8 @@ static void attend(const kx_clip *clip, kx_ops *ops, const clip_layer *layer, kx
 static void feed_forward(const kx_clip *clip, kx_ops *ops, const clip_layer *layer, kx_tensor *x)
 {
     kx_scratch_mark mark = kx_ops_mark(ops);
-    kx_tensor y = kx_ops_take(ops, "clip: normed", x->rows, clip->config.width);
-    kx_tensor hidden = kx_ops_take(ops, "clip: hidden", x->rows, clip->config.mlp);
+    kx_tensor y = kx_ops_take_operand(ops, "clip: normed", x->rows, clip->config.width, 0);
+    kx_tensor hidden = kx_ops_take_operand(ops, "clip: hidden", x->rows, clip->config.mlp, 0);
     kx_op_layer_norm(ops, x, layer->norm2.weight, layer->norm2.bias, clip->config.eps, &y);
     kx_op_linear(ops, &y, &layer->up, KX_EPILOGUE_QUICK_GELU, NULL, &hidden);
     kx_op_linear(ops, &hidden, &layer->down, KX_EPILOGUE_ADD, NULL, x);

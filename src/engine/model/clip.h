@@ -33,6 +33,8 @@ typedef struct kx_clip kx_clip;
  * eps are read. Errors: KX_ERR_MODEL, KX_ERR_MEMORY. */
 kx_status kx_clip_load(kx_clip **clip, const kx_weight_source *source, const kx_clip_config *hints,
                        kx_error *err);
+/* Visits every matrix that a lower precision packs: those of the layers. */
+kx_status kx_clip_each_linear(kx_clip *clip, kx_linear_visit *visit, void *context, kx_error *err);
 void kx_clip_free(kx_clip *clip);
 const kx_clip_config *kx_clip_config_of(const kx_clip *clip);
 /* Memory of its own: biases and norm scales. */

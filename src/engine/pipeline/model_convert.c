@@ -1,5 +1,5 @@
-/* A model folder out of another one, with its transformer and T5 packed. The VAE and CLIP, which stay in f32
- * precision, are copied, and so is what is not weights. */
+/* A model folder out of another one, with its transformer, T5 and CLIP packed. The VAE, which is computed in
+ * f32 in every precision, is copied, and so is what is not weights. */
 #include "engine/formats/new_folder.h"
 #include "engine/pipeline/model.h"
 #include "engine/pipeline/part_packer.h"
@@ -17,11 +17,6 @@ typedef struct conversion {
     kx_new_folder folder;
     kx_ticker ticker;
 } conversion;
-
-static bool is_packed_part(kx_part_kind kind)
-{
-    return kind == KX_PART_TRANSFORMER || kind == KX_PART_T5;
-}
 
 /* ---- What is not weights ------------------------------------------------------------------------------- */
 
@@ -149,7 +144,7 @@ static kx_status write_part(conversion *c, kx_part_kind kind, kx_error *err)
     *slash = '\0';
     KX_TRY(kx_file_make_directory(path, err));
     *slash = '/';
-    if (is_packed_part(kind))
+    if (kx_part_can_be_packed(kind))
         KX_TRY(kx_part_packer_write(&c->packers[kind], path, &feed, &c->ticker, err));
     else
         KX_TRY(kx_part_copy(&c->model->files->parts[kind], path, &c->ticker, err));
@@ -164,7 +159,7 @@ static kx_status measure(conversion *c, kx_precision precision, uint64_t *total,
     for (int kind = 0; kind < KX_PART_COUNT; kind++) {
         const kx_part *part = &c->model->files->parts[kind];
         kx_part_packer *packer = &c->packers[kind];
-        if (is_packed_part((kx_part_kind)kind)) {
+        if (kx_part_can_be_packed((kx_part_kind)kind)) {
             *packer = (kx_part_packer){.part = part,
                                        .dtype = kx_packed_dtype(precision),
                                        .kernels = c->model->kernels,

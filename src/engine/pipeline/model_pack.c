@@ -52,6 +52,8 @@ static kx_status visit_all(pack_work *work, kx_linear_visit *visit, kx_error *er
 {
     kx_status status = KX_OK;
     if (work->model->precision == KX_PRECISION_F32) return KX_OK;
+    if (work->model->clip != NULL) /* random models of benches have none */
+        KX_TRY(kx_clip_each_linear(work->model->clip, visit, work, err));
     KX_TRY(kx_t5_each_linear(work->model->t5, visit, work, err));
     KX_TRY(kx_mmdit_each_linear(work->model->mmdit, visit, work, err));
 out:

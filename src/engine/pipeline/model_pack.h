@@ -1,8 +1,8 @@
 /* The matrices of an unpacked model, packed for a lower precision before the first edit (tensor/packed.h).
  *
- * Every matrix that the visitors of transformer and T5 name is read once from its mapped file, packed into
- * anonymous memory, and its pages of the file are let go: there are never two copies of more than one matrix.
- * Matrices that come packed from a file are left alone. */
+ * Every matrix that the visitors of CLIP, T5 and the transformer name is read once from its mapped file,
+ * packed into anonymous memory, and its pages of the file are let go: there are never two copies of more than
+ * one matrix. Matrices that come packed from a file are left alone. */
 #pragma once
 
 #include "engine/pipeline/model.h"

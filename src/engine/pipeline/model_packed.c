@@ -6,17 +6,29 @@ static kx_precision precision_of(const kx_part *part)
     return kx_precision_of(part->packed->dtype);
 }
 
+static kx_status check_alike(const kx_model_files *files, const kx_part *encoder, kx_error *err)
+{
+    kx_status status = KX_OK;
+    const kx_part *transformer = &files->parts[KX_PART_TRANSFORMER];
+    kx_precision packed = precision_of(transformer), other = precision_of(encoder);
+    KX_FAIL_IF(packed != other, err, KX_ERR_MODEL,
+               "%s: the transformer is %s for %s, %s is %s for %s; convert the whole model", files->path,
+               transformer->packed != NULL ? "packed" : "stored", kx_precision_name(packed),
+               encoder->source.what, encoder->packed != NULL ? "packed" : "stored", kx_precision_name(other));
+out:
+    return status;
+}
+
 kx_status kx_model_packed_precision(const kx_model_files *files, kx_precision asked, kx_precision *precision,
                                     kx_error *err)
 {
     kx_status status = KX_OK;
-    const kx_part *transformer = &files->parts[KX_PART_TRANSFORMER], *t5 = &files->parts[KX_PART_T5];
-    kx_precision packed = precision_of(transformer), other = precision_of(t5);
+    const kx_part *transformer = &files->parts[KX_PART_TRANSFORMER];
+    kx_precision packed = precision_of(transformer);
     *precision = asked == KX_PRECISION_AUTO ? packed : asked;
-    KX_FAIL_IF(packed != other, err, KX_ERR_MODEL,
-               "%s: the transformer is %s for %s, t5 is %s for %s; convert the whole model", files->path,
-               transformer->packed != NULL ? "packed" : "stored", kx_precision_name(packed),
-               t5->packed != NULL ? "packed" : "stored", kx_precision_name(other));
+    KX_TRY(check_alike(files, &files->parts[KX_PART_T5], err));
+    if (files->parts[KX_PART_CLIP].packed != NULL)
+        KX_TRY(check_alike(files, &files->parts[KX_PART_CLIP], err));
     KX_FAIL_IF(transformer->packed != NULL && *precision != packed, err, KX_ERR_INPUT,
                "%s: is packed for %s, not for %s; ask for auto or %s, or convert from the original",
                files->path, kx_precision_name(packed), kx_precision_name(*precision),
@@ -75,8 +87,14 @@ kx_status kx_model_packed_attach(kx_model *model, kx_error *err)
 {
     kx_status status = KX_OK;
     kx_arena *arena = &model->files->arena;
-    attaching transformer = {.part = &model->files->parts[KX_PART_TRANSFORMER], .arena = arena};
-    attaching t5 = {.part = &model->files->parts[KX_PART_T5], .arena = arena};
+    const kx_part *parts = model->files->parts;
+    attaching clip = {.part = &parts[KX_PART_CLIP], .arena = arena};
+    attaching t5 = {.part = &parts[KX_PART_T5], .arena = arena};
+    attaching transformer = {.part = &parts[KX_PART_TRANSFORMER], .arena = arena};
+    if (clip.part->packed != NULL) {
+        KX_TRY(kx_clip_each_linear(model->clip, attach, &clip, err));
+        KX_TRY(check_elements(&clip, err));
+    }
     if (t5.part->packed != NULL) {
         KX_TRY(kx_t5_each_linear(model->t5, attach, &t5, err));
         KX_TRY(check_elements(&t5, err));

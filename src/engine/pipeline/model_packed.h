@@ -1,4 +1,5 @@
-/* Models whose transformer and T5 come packed from their files (formats/packed_index.h). */
+/* Models whose transformer, T5 and CLIP come packed from their files (formats/packed_index.h). Folders that
+ * were converted by older versions have CLIP as it was published: its matrices are packed in memory. */
 #pragma once
 
 #include "engine/pipeline/model.h"

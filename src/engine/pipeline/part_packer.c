@@ -48,12 +48,21 @@ out:
 static kx_status load_network(kx_part_packer *packer, const kx_mmdit_config *axes, kx_error *err)
 {
     kx_status status = KX_OK;
-    if (packer->part->kind == KX_PART_TRANSFORMER) {
+    switch (packer->part->kind) {
+    case KX_PART_TRANSFORMER:
         KX_TRY(kx_mmdit_load(&packer->mmdit, &packer->source, axes, err));
         KX_TRY(kx_mmdit_each_linear(packer->mmdit, note_matrix, packer, err));
-    } else {
+        break;
+    case KX_PART_T5:
         KX_TRY(kx_t5_load(&packer->t5, &packer->source, NULL, err));
         KX_TRY(kx_t5_each_linear(packer->t5, note_matrix, packer, err));
+        break;
+    case KX_PART_CLIP: /* of any number of heads: the matrices are the same */
+        KX_TRY(kx_clip_load(&packer->clip, &packer->source, &(kx_clip_config){.heads = 1}, err));
+        KX_TRY(kx_clip_each_linear(packer->clip, note_matrix, packer, err));
+        break;
+    default:
+        KX_FAIL(err, KX_ERR_INTERNAL, "%s: is never packed", packer->source.what);
     }
 out:
     return status;
@@ -142,6 +151,7 @@ void kx_part_packer_close(kx_part_packer *packer)
 {
     kx_mmdit_free(packer->mmdit);
     kx_t5_free(packer->t5);
+    kx_clip_free(packer->clip);
     kx_arena_free(&packer->arena);
     *packer = (kx_part_packer){0};
 }

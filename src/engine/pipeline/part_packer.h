@@ -1,4 +1,4 @@
-/* Writing the transformer or T5 with its matrices packed (formats/packed_index.h).
+/* Writing the transformer, T5 or CLIP with its matrices packed (formats/packed_index.h).
  *
  * The network itself says what it reads: it is loaded over a source that notes every name, and then asked for
  * the matrices that lower precisions pack. A parameter whose bytes are in one of these matrices is packed;
@@ -12,6 +12,7 @@
 #include "engine/formats/part.h"
 #include "engine/formats/ticker.h"
 #include "engine/kernels/kernels.h"
+#include "engine/model/clip.h"
 #include "engine/model/mmdit.h"
 #include "engine/model/t5.h"
 
@@ -49,8 +50,9 @@ typedef struct kx_part_packer {
     kx_pool *pool;
     kx_arena arena;
     kx_weight_source source; /* the part's, which notes what is found */
-    kx_mmdit *mmdit;         /* one of the two */
+    kx_mmdit *mmdit;         /* one of the three */
     kx_t5 *t5;
+    kx_clip *clip;
     kx_packer_parameter *parameters;
     size_t num_parameters;
     kx_packer_matrix *matrices;
