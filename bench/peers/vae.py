@@ -66,7 +66,7 @@ def model_folder(vae, folder):
     for path in demo.resolve().iterdir():
         if path.name != "vae":
             (folder / path.name).symlink_to(path)
-    vae.save_pretrained(folder / "vae")
+    copy.deepcopy(vae).bfloat16().save_pretrained(folder / "vae")  # as FLUX has it
 
 
 def main():

@@ -36,6 +36,7 @@ const kx_kernels *test_amx_emulated(void)
     set.name = "amx-emulated";
     set.tile_i8_limit = set.tile_bf16_limit = (kx_tile_limit){32, 2};
     set.tiles_loop = true;
+    set.conv_by_tiles = true;
     set.enter_tiles = enter;
     set.leave_tiles = leave;
     set.tile_i8 = tile_i8;

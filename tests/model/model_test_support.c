@@ -171,7 +171,7 @@ void test_traces_free(test_traces *traces)
     *traces = (test_traces){0};
 }
 
-static const kx_kernels *kernels_for_tests(void)
+const kx_kernels *test_kernels(void)
 {
     kx_error err = {0};
     const kx_kernels *kernels = NULL;
@@ -191,7 +191,7 @@ static size_t measure_with(test_stage *stage, void *user, kx_pool *pool, kx_erro
 {
     kx_scratch scratch;
     kx_scratch_measure(&scratch);
-    kx_ops ops = {.kernels = kernels_for_tests(), .pool = pool, .scratch = &scratch, .dry = true};
+    kx_ops ops = {.kernels = test_kernels(), .pool = pool, .scratch = &scratch, .dry = true};
     stage(&ops, user);
     assert_int_equal(scratch.used, 0); /* a stage gives back all that it took */
     kx_ops_status(&ops, err);
@@ -222,7 +222,7 @@ static size_t run(test_stage *stage, void *user, size_t threads, test_traces *tr
     kx_scratch scratch;
     size_t planned = measure_with(stage, user, pool, err);
     if (kx_scratch_open(&scratch, planned, err) != KX_OK) fail_msg("%s", err->message);
-    kx_ops ops = {.kernels = kernels_for_tests(), .pool = pool, .scratch = &scratch};
+    kx_ops ops = {.kernels = test_kernels(), .pool = pool, .scratch = &scratch};
     if (traces != NULL) {
         ops.trace = keep_trace;
         ops.trace_user = traces;
@@ -265,7 +265,7 @@ void test_expect(const char *what, const float *got, const float *expected, size
 {
     test_difference d = test_compare_f32(got, expected, count);
     print_message("# %-36s rel l2 %.2e   largest %.2e of %.2e\n", what, d.relative_l2, d.largest, d.scale);
-    if (d.relative_l2 > limit || d.largest > 1e-4 * d.scale)
+    if (d.relative_l2 > limit || d.largest > fmax(limit, 1e-4) * d.scale)
         fail_msg("%s: relative l2 %.3g (limit %.3g), largest difference %.3g of %.3g", what, d.relative_l2,
                  limit, d.largest, d.scale);
 }

@@ -60,6 +60,9 @@ typedef struct test_traces {
 const test_trace *test_traces_get(const test_traces *traces, const char *name);
 void test_traces_free(test_traces *traces);
 
+/* What the stages run on: the set that KONTEXT_CPU names, or the best. */
+const kx_kernels *test_kernels(void);
+
 /* Runs `stage` dry over a measuring scratch, then for real over a scratch of just the size that was measured;
  * fails when the second needs another amount, or reports an error. traces may be NULL. Returns the peak in
  * bytes. */
@@ -75,7 +78,7 @@ kx_status test_run_cancelled(test_stage *stage, void *user, int polls, kx_error 
 /* ---- Comparing ----------------------------------------------------------------------------------------- */
 
 /* Prints both differences; fails when the relative l2 distance passes `limit` or a single value differs by
- * more than 1e-4 of the largest. */
+ * more than the larger of `limit` and 1e-4 of the largest. */
 void test_expect(const char *what, const float *got, const float *expected, size_t count, double limit);
 
 /* (C,H,W) -> (H,W,C), malloc'ed. */

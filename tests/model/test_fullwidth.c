@@ -128,7 +128,7 @@ static void a_double_block_at_full_width(void **state)
     const json_t *part = open_part(root, "double_block", &weights);
     kx_weight_source source = test_weights_source(&weights, "transformer");
     weights.add_before = "double_blocks.0.";
-    kx_parameters p = {&source, &arena, &err};
+    kx_parameters p = {.source = &source, .arena = &arena, .err = &err};
     assert_ok(kx_mmdit_load_double(&p, &flux, 0, &block));
     weights.add_before = NULL;
     float *image = test_weights_f32(&weights, "img"), *text = test_weights_f32(&weights, "txt");
@@ -157,7 +157,7 @@ static void a_single_block_at_full_width(void **state)
     const json_t *part = open_part(root, "single_block", &weights);
     kx_weight_source source = test_weights_source(&weights, "transformer");
     weights.add_before = "single_blocks.0.";
-    kx_parameters p = {&source, &arena, &err};
+    kx_parameters p = {.source = &source, .arena = &arena, .err = &err};
     assert_ok(kx_mmdit_load_single(&p, &flux, 0, &block));
     weights.add_before = NULL;
     float *x = test_weights_f32(&weights, "z"), *vec = test_weights_f32(&weights, "vec");
@@ -314,7 +314,8 @@ static void the_autoencoder_at_full_width(void **state)
     json_decref(root);
 }
 
-/* A latent and a picture in a lower precision, both from what f32 is given. */
+/* A latent and a picture in a lower precision, both from what f32 is given. Convolutions are computed in bf16
+ * or by Winograd's way in f32, as the kernel set prefers. */
 static void the_autoencoder_of_a_lower_precision_stays_near_f32(void **state)
 {
     (void)state;
@@ -336,14 +337,15 @@ static void the_autoencoder_of_a_lower_precision_stays_near_f32(void **state)
     test_run(run_vae, &exact, 2, NULL);
     test_run(run_vae, &lower, 2, NULL);
     assert_memory_not_equal(other, latent, CELLS * 16 * sizeof *latent); /* it is another way */
-    test_expect("latent in bf16", other, latent, CELLS * 16, 1e-4);
+    double allowed = test_kernels()->conv_by_tiles ? 2e-2 : 1e-4;
+    test_expect("latent in bf16", other, latent, CELLS * 16, allowed);
     exact.decode = lower.decode = true;
     lower.latent.data = latent;
     lower.pixels.data = other_pixels;
     test_run(run_vae, &exact, 2, NULL);
     test_run(run_vae, &lower, 2, NULL);
     assert_memory_not_equal(other_pixels, pixels, WIDTH * HEIGHT * 3 * sizeof *pixels);
-    test_expect("picture in bf16", other_pixels, pixels, WIDTH * HEIGHT * 3, 1e-4);
+    test_expect("picture in bf16", other_pixels, pixels, WIDTH * HEIGHT * 3, allowed);
     free(pixels), free(latent), free(other_pixels), free(other);
     kx_vae_free(exact.vae);
     test_weights_free(&weights);

@@ -79,6 +79,9 @@ typedef struct kx_kernels {
     /* A call may have any number of rows and blocks: the tiles loop over them, and the limits are what they
      * compute together. */
     bool tiles_loop;
+    /* tile_bf16 is so much faster than `tile` that a convolution 3 x 3 takes less time by it than by Winograd's
+     * way in f32. */
+    bool conv_by_tiles;
     /* Both NULL, or what a thread calls before some packed tiles and after them (AMX keeps its tiles by
      * thread). Other kernels may be called in between. */
     void (*enter_tiles)(void);

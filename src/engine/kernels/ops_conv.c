@@ -1,5 +1,5 @@
 /* Convolution, channels last, as an implicit matrix product. (3 x 3 ones of a lower precision:
- * ops_winograd.c.)
+ * ops_winograd.c and ops_conv_packed.c.)
  *
  * First the weights (N,C,k,k) are packed for the op: panels [dy][dx][c][width], so that one kernel row (dx,
  * c) is contiguous. A chunk is a tile of output pixels, and on many threads also a part of the output
@@ -229,7 +229,9 @@ void kx_op_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *input, con
     check_arguments(x, conv, mode, &work, y);
     ops->flops += 2 * (uint64_t)depth_of(&work) * (uint64_t)y->cols * (uint64_t)y->rows;
     kx_profile_conv(ops, x, conv, mode, add, y);
-    if (kx_winograd_fits(ops, conv, mode))
+    if (kx_packed_conv_fits(ops, conv))
+        kx_packed_conv(ops, x, input, conv, mode, add, y);
+    else if (kx_winograd_fits(ops, conv, mode))
         kx_winograd_conv(ops, x, input, conv, mode, add, y);
     else
         run_direct(ops, &work);

@@ -79,7 +79,7 @@ kx_status kx_clip_load(kx_clip **out_clip, const kx_weight_source *source, const
     kx_clip *clip = calloc(1, sizeof *clip);
     *out_clip = NULL;
     KX_FAIL_IF(clip == NULL, err, KX_ERR_MEMORY, "%s: out of memory", source->what);
-    kx_parameters p = {source, &clip->arena, err};
+    kx_parameters p = {.source = source, .arena = &clip->arena, .err = err};
     KX_TRY(read_config(&p, hints, clip));
     KX_TRY(KX_ARENA_ARRAY(&clip->arena, clip->config.layers, &clip->layers, err));
     for (int i = 0; i < clip->config.layers; i++) KX_TRY(load_layer(&p, &clip->config, i, &clip->layers[i]));

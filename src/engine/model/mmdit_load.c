@@ -148,7 +148,7 @@ kx_status kx_mmdit_load(kx_mmdit **out_model, const kx_weight_source *source, co
     kx_mmdit *model = calloc(1, sizeof *model);
     *out_model = NULL;
     KX_FAIL_IF(model == NULL, err, KX_ERR_MEMORY, "%s: out of memory", source->what);
-    kx_parameters p = {source, &model->arena, err};
+    kx_parameters p = {.source = source, .arena = &model->arena, .err = err};
     kx_mmdit_config *config = &model->config;
     KX_TRY(read_config(&p, hints, config));
     KX_TRY(load_ends(&p, config, model));

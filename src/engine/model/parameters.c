@@ -96,6 +96,7 @@ kx_status kx_parameters_conv(const kx_parameters *p, kx_conv *conv, int64_t out_
     va_start(arguments, format);
     vsnprintf(name, sizeof name, format, arguments);
     va_end(arguments);
+    conv->rounded = p->rounded;
     return need_pair(p, name, 4, (int64_t[]){out_channels, in_channels, k, k}, &conv->weight, &conv->bias);
 }
 

@@ -17,6 +17,7 @@ typedef struct kx_parameters {
     const kx_weight_source *source;
     kx_arena *arena;
     kx_error *err;
+    bool rounded; /* what convolutions are told (kx_conv) */
 } kx_parameters;
 
 /* The parameter as it lies in the file. A negative extent accepts anything; every extent must be positive. */

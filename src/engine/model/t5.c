@@ -99,7 +99,7 @@ kx_status kx_t5_load(kx_t5 **out_t5, const kx_weight_source *source, const kx_t5
     kx_t5 *t5 = calloc(1, sizeof *t5);
     *out_t5 = NULL;
     KX_FAIL_IF(t5 == NULL, err, KX_ERR_MEMORY, "%s: out of memory", source->what);
-    kx_parameters p = {source, &t5->arena, err};
+    kx_parameters p = {.source = source, .arena = &t5->arena, .err = err};
     KX_TRY(read_config(&p, hints, t5));
     KX_TRY(KX_ARENA_ARRAY(&t5->arena, t5->config.blocks, &t5->blocks, err));
     for (int i = 0; i < t5->config.blocks; i++) KX_TRY(load_block(&p, &t5->config, i, &t5->blocks[i]));

@@ -71,7 +71,7 @@ static kx_status load_middle(const kx_parameters *p, const kx_vae_config *config
     for (int i = 0; i < 4; i++) {
         kx_linear linear;
         KX_TRY(kx_parameters_linear(p, &linear, channels, channels, "%s.mid.attn_1.%s", half, names[i]));
-        *convs[i] = (kx_conv){linear.weight, linear.bias};
+        *convs[i] = (kx_conv){.weight = linear.weight, .bias = linear.bias};
     }
     snprintf(name, sizeof name, "%s.mid.block_2", half);
     KX_TRY(load_block(p, config, name, channels, &kept, &middle->after));
@@ -142,9 +142,13 @@ out:
     return status;
 }
 
-static kx_status load_decoder(const kx_parameters *p, const kx_vae_config *config, kx_vae_half *half)
+/* What the decoder rounds, the picture alone shows; the encoder's result goes through all steps. */
+static kx_status load_decoder(const kx_parameters *loader, const kx_vae_config *config, kx_vae_half *half)
 {
     kx_status status = KX_OK;
+    kx_parameters rounding = *loader;
+    rounding.rounded = true;
+    const kx_parameters *p = &rounding;
     KX_TRY(start_half(p, &decoder_names, half));
     int64_t channels = half->first.weight.shape[0];
     KX_TRY(load_middle(p, config, "decoder", channels, &half->middle));
@@ -198,7 +202,7 @@ kx_status kx_vae_load(kx_vae **out_vae, const kx_weight_source *source, const kx
     kx_vae *vae = calloc(1, sizeof *vae);
     *out_vae = NULL;
     KX_FAIL_IF(vae == NULL, err, KX_ERR_MEMORY, "%s: out of memory", source->what);
-    kx_parameters p = {source, &vae->arena, err};
+    kx_parameters p = {.source = source, .arena = &vae->arena, .err = err};
     bool scaled = hints != NULL && hints->scaling > 0;
     vae->config.groups = hints != NULL && hints->groups > 0 ? hints->groups : 32;
     vae->config.eps = hints != NULL && hints->eps > 0 ? hints->eps : 1e-6f;

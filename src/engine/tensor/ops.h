@@ -86,6 +86,7 @@ typedef kx_status kx_linear_visit(void *context, const char *name, kx_linear *li
 typedef struct kx_conv {
     kx_weight weight;
     const float *bias;
+    bool rounded; /* below f32, operands may be rounded to bf16; otherwise no result is coarser than f32's by much */
 } kx_conv;
 
 typedef enum kx_epilogue {
