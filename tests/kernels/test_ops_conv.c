@@ -102,7 +102,8 @@ static conv_case make_case(test_random *random, conv_shape shape, float *bias, k
     int64_t extents[4] = {shape.out, shape.in, shape.size, shape.size};
     conv_case c = {
         .mode = shape.mode, .add = shape.add, .precision = shape.precision, .input = {.silu = shape.silu}};
-    c.conv.weight = test_weight(random, shape.rank, extents, &shape.dtype, 1, shape.precision != KX_PRECISION_BF16);
+    c.conv.weight =
+        test_weight(random, shape.rank, extents, &shape.dtype, 1, shape.precision != KX_PRECISION_BF16);
     c.conv.bias = bias;
     c.conv.rounded = shape.rounded;
     c.input.scale = shape.affine ? scale : NULL;
@@ -243,7 +244,14 @@ static void equal_bytes(const kx_kernels *kernels)
          .rank = 4,
          .precision = KX_PRECISION_BF16},
         {.height = 5, .width = 8, .in = 40, .out = 300, .size = 3, .rank = 4, .precision = KX_PRECISION_BF16},
-        {.height = 50, .width = 68, .in = 32, .out = 33, .size = 3, .rank = 4, .rounded = true, .precision = KX_PRECISION_BF16},
+        {.height = 50,
+         .width = 68,
+         .in = 32,
+         .out = 33,
+         .size = 3,
+         .rank = 4,
+         .rounded = true,
+         .precision = KX_PRECISION_BF16},
         {.height = 26,
          .width = 39,
          .in = 8,

@@ -314,8 +314,8 @@ static void the_autoencoder_at_full_width(void **state)
     json_decref(root);
 }
 
-/* A latent and a picture in a lower precision, both from what f32 is given. The decoder rounds to bf16 where the
- * kernel set prefers that. */
+/* A latent and a picture in a lower precision, both from what f32 is given. The decoder rounds to bf16 where
+ * the kernel set prefers that. */
 static void the_autoencoder_of_a_lower_precision_stays_near_f32(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* What the ways to compute a convolution share (ops_conv.c: as the formula says; ops_winograd.c; ops_conv_packed.c:
- * in bf16). */
+/* What the ways to compute a convolution share (ops_conv.c: as the formula says; ops_winograd.c;
+ * ops_conv_packed.c: in bf16). */
 #pragma once
 
 #include "engine/kernels/driver.h"

@@ -1,15 +1,15 @@
-/* Convolution 3 x 3 as an implicit product of packed matrices (tensor/packed.h), for precisions below f32 on sets
- * whose tiles of bf16 leave f32 far behind. Sums are f32. Operands of a `rounded` convolution are rounded to
- * bf16. Of any other one the weights have to be bf16 in the file, and the input is the sum of two values of
- * bf16, the rounded one and what rounding left, rounded: 2^-17 of it is lost at most, and the work is twice as
- * much.
+/* Convolution 3 x 3 as an implicit product of packed matrices (tensor/packed.h), for precisions below f32 on
+ * sets whose tiles of bf16 leave f32 far behind. Sums are f32. Operands of a `rounded` convolution are
+ * rounded to bf16. Of any other one the weights have to be bf16 in the file, and the input is the sum of two
+ * values of bf16, the rounded one and what rounding left, rounded: 2^-17 of it is lost at most, and the work
+ * is twice as much.
  *
  * A chunk is a block of output pixels, and on many threads also a part of the output channels. Its worker
  * rounds the input pixels that the block sees, with affine map and SiLU applied, to an operand: planes of 32
  * channels, in which the pixels of a line lie side by side, and line follows line. Seen from one of the nine
  * taps the inputs of all output pixels are rows of this operand, from the tap's own place on; so the tap is a
- * plain product, and nothing is copied nine times. The rows between two lines of outputs (two, where a line of
- * inputs is longer than one of outputs) are computed too, and not used.
+ * plain product, and nothing is copied nine times. The rows between two lines of outputs (two, where a line
+ * of inputs is longer than one of outputs) are computed too, and not used.
  *
  * Where the stride is 2, pixels are dealt out to four such maps by the parity of their line and column: a tap
  * then sees every pixel of one of them.
@@ -31,7 +31,7 @@ enum {
     COLS_MOST = 512,
     CHUNKS_PER_THREAD = 2,
     BLOCK_PLANE = KX_PACKED_COLUMNS * KX_PLANE_BYTES,
-    PLANE_PAD = 2048 / KX_PLANE_BYTES, /* rows between planes, so that they do not share the lines of a cache */
+    PLANE_PAD = 2048 / KX_PLANE_BYTES, /* rows; planes must not share the lines of a cache */
 };
 
 typedef struct conv_work {
@@ -42,12 +42,12 @@ typedef struct conv_work {
     const kx_tensor *y;
     bool add;
     int64_t C, N, planes;
-    int64_t parts; /* values of bf16 that an input value is the sum of: 1 or 2 */
+    int64_t parts;          /* values of bf16 that an input value is the sum of: 1 or 2 */
     int64_t stride, before; /* of the outputs in the input; zeros above and left */
     int64_t height, width;  /* of a block, in outputs */
     int64_t blocks_across, blocks;
-    int64_t share_cols;           /* output channels of a chunk */
-    int64_t lines, line;         /* of a map of a block's input */
+    int64_t share_cols;  /* output channels of a chunk */
+    int64_t lines, line; /* of a map of a block's input */
     int64_t plane_bytes, map_bytes;
     uint8_t *weights, *scratch;
     int64_t piece;
@@ -64,7 +64,7 @@ typedef struct conv_block {
 
 /* ---- Weights ------------------------------------------------------------------------------------------- */
 
-/* The row of output channel n, (C,3,3), -> to [tap][part][plane][64 bytes]. wide (9 C), taps (9, C): scratch. */
+/* The row of output channel n, (C,3,3), -> to [tap][part][plane][64 bytes]; wide (9 C), taps (9, C). */
 static void convert_weights(const conv_work *work, int64_t n, float *wide, float *taps, uint8_t *to)
 {
     const kx_kernels *kernels = work->kernels;
@@ -101,7 +101,8 @@ static void pack_chunk(void *arguments, size_t chunk, size_t worker)
 {
     conv_work *work = arguments;
     if (kx_guard_stopped(&work->guard, worker)) return;
-    int64_t first = (int64_t)chunk * KX_PACKED_COLUMNS, row_bytes = TAPS * depth_planes(work) * KX_PLANE_BYTES;
+    int64_t first = (int64_t)chunk * KX_PACKED_COLUMNS,
+            row_bytes = TAPS * depth_planes(work) * KX_PLANE_BYTES;
     float *wide = (float *)(void *)(work->scratch + (int64_t)worker * work->piece);
     float *taps = wide + work->C * TAPS;
     uint8_t *columns = (uint8_t *)(taps + work->C * TAPS);
@@ -190,8 +191,8 @@ static void add_tap(const conv_work *work, const conv_block *block, int64_t tap)
     for (int64_t p = 0; p < planes; p += KX_GROUP_PLANES)
         kernels->tile_bf16(rows, blocks, kx_min(KX_GROUP_PLANES, planes - p),
                            (const uint16_t *)(const void *)(a + p * work->plane_bytes), work->plane_bytes,
-                           (const uint16_t *)(const void *)(b + (tap * planes + p) * BLOCK_PLANE),
-                           b_block, tap > 0 || p > 0, block->sums, work->share_cols);
+                           (const uint16_t *)(const void *)(b + (tap * planes + p) * BLOCK_PLANE), b_block,
+                           tap > 0 || p > 0, block->sums, work->share_cols);
 }
 
 static void store_block(const conv_work *work, const conv_block *block)
@@ -203,7 +204,8 @@ static void store_block(const conv_work *work, const conv_block *block)
         for (int64_t j = 0; j < block->across; j++)
             work->kernels->epilogue(
                 epilogue, block->cols, block->sums + (i * work->line + j) * work->share_cols, bias, NULL,
-                kx_tensor_f32(y) + ((block->top + i) * y->width + block->left + j) * y->stride + block->first);
+                kx_tensor_f32(y) + ((block->top + i) * y->width + block->left + j) * y->stride +
+                    block->first);
 }
 
 /* False: the op was cancelled. */

@@ -36,9 +36,10 @@ typedef struct kx_ops {
     void (*trace)(void *user, const char *name, const kx_tensor *tensor);
     void *trace_user;
     kx_profiler *profiler; /* told of every op that computes; NULL: nobody asks */
-    /* Told of weights that this run does not read again, so that their pages may leave memory; may be NULL. */
+    /* Told of weights that this run does not read again, so that their pages may leave memory; may be NULL.
+     */
     void (*forget)(const kx_weight *weight);
-    kx_error error;        /* the first failure; status KX_OK while all is well */
+    kx_error error; /* the first failure; status KX_OK while all is well */
 } kx_ops;
 
 /* True when nothing should be computed: dry, failed or cancelled (polls `cancelled`). */
@@ -86,7 +87,8 @@ typedef kx_status kx_linear_visit(void *context, const char *name, kx_linear *li
 typedef struct kx_conv {
     kx_weight weight;
     const float *bias;
-    bool rounded; /* below f32, operands may be rounded to bf16; otherwise no result is coarser than f32's by much */
+    bool rounded; /* below f32, operands may be rounded to bf16; otherwise no result is coarser than f32's by
+                     much */
 } kx_conv;
 
 typedef enum kx_epilogue {
@@ -153,8 +155,8 @@ void kx_op_embed(kx_ops *ops, const kx_weight *table, const int32_t *ids, kx_ten
 void kx_op_add(kx_ops *ops, const kx_tensor *x, kx_tensor *y);
 /* y = x - y.  Same shapes. */
 void kx_op_subtract_from(kx_ops *ops, const kx_tensor *x, kx_tensor *y);
-/* How far `now` is from `earlier`, all (T,N): sums[0] += sum |now - base - earlier|, sums[1] += sum |earlier|, in
- * double. base NULL is 0. */
+/* How far `now` is from `earlier`, all (T,N): sums[0] += sum |now - base - earlier|, sums[1] += sum
+ * |earlier|, in double. base NULL is 0. */
 void kx_op_sum_change(kx_ops *ops, const kx_tensor *now, const kx_tensor *base, const kx_tensor *earlier,
                       double sums[2]);
 /* y = silu(x). y may be x. */

@@ -1,5 +1,5 @@
-/* Packed products on matrix tiles. The layouts of tensor/packed.h are tiles as they stand: 16 rows of a plane,
- * and a plane of a block.
+/* Packed products on matrix tiles. The layouts of tensor/packed.h are tiles as they stand: 16 rows of a
+ * plane, and a plane of a block.
  *
  * Include the words first: tiles_amx.h, or the tests' emulation of it in plain C, so that this file is tested
  * where there are no such tiles. Nothing else here depends on the processor; vectors of 16 columns become
@@ -9,8 +9,8 @@
  * A *step* is 32 rows x 2 blocks of 16 columns: four tiles of sums. There are five, which take turns: a step
  * begins in the spare one, and stores one of the step before it in front of each of its own first products,
  * when the processor has long made that sum. Stored right after its last product it would fill the store
- * buffer with what is not there yet, and the next step's loads would wait. What was stored is scaled and added
- * to c between the products of the step's other planes, on units that have nothing else to do.
+ * buffer with what is not there yet, and the next step's loads would wait. What was stored is scaled and
+ * added to c between the products of the step's other planes, on units that have nothing else to do.
  *
  * Tiles are always whole, because another shape means another configuration, which costs as much as half a
  * group's products. What is left of the rows and columns is computed in steps of its own: of 17 to 31 rows
@@ -257,8 +257,7 @@ static inline int64_t stored_row(int64_t rows, int64_t r)
     {                                                                                                        \
         _Alignas(64) uint8_t copy[KX_GROUP_PLANES][TILE_BYTES];                                              \
         _Alignas(64) uint32_t sums[STEP_ROWS][STEP_COLS];                                                    \
-        tile_left left =                                                                                     \
-            tiles_of(rows, call->planes, call->a + row * KX_PLANE_BYTES, call->a_plane, copy);               \
+        tile_left left = tiles_of(rows, call->planes, call->a + row * KX_PLANE_BYTES, call->a_plane, copy);  \
         const uint8_t *b = call->b + block * call->b_block;                                                  \
         tile_zero(0);                                                                                        \
         tile_zero(1);                                                                                        \
