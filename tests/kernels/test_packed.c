@@ -146,6 +146,29 @@ static void tiles_are_the_sums_of_their_bytes(void **state)
     every_tile(test_amx_emulated());
 }
 
+/* Tiles that loop: one step and several, through all the turns of their sums, with rests of rows and blocks. */
+static void every_loop(const kx_kernels *set)
+{
+    static const kx_tile_limit sizes[] = {{32, 3}, {64, 2}, {33, 4}, {96, 5}, {207, 1}, {160, 7}, {75, 16}};
+    static const int64_t planes[] = {1, 2, 3, 5, 8};
+    if (!set->tiles_loop) return;
+    test_random random = {5};
+    kx_driver_enter_tiles(set);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        for (size_t k = 0; k < sizeof planes / sizeof planes[0]; k++) {
+            one_tile_i8(set, &random, sizes[i], planes[k], (i + k) % 2 == 0);
+            one_tile_bf16(set, &random, sizes[i], planes[k], (i + k) % 2 == 1);
+        }
+    kx_driver_leave_tiles(set);
+}
+
+static void tiles_that_loop_are_the_sums_of_their_bytes(void **state)
+{
+    (void)state;
+    test_every_set(every_loop);
+    every_loop(test_amx_emulated());
+}
+
 /* The largest products that a byte pair can make would saturate a 16-bit sum. */
 static void every_extreme(const kx_kernels *set)
 {
@@ -588,6 +611,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tiles_are_the_sums_of_their_bytes),
+        cmocka_unit_test(tiles_that_loop_are_the_sums_of_their_bytes),
         cmocka_unit_test(the_largest_sums_do_not_saturate),
         cmocka_unit_test(groups_are_quantised_to_the_nearest_step),
         cmocka_unit_test(products_are_those_of_their_bytes_for_any_threads),
