@@ -265,7 +265,7 @@ void test_expect(const char *what, const float *got, const float *expected, size
 {
     test_difference d = test_compare_f32(got, expected, count);
     print_message("# %-36s rel l2 %.2e   largest %.2e of %.2e\n", what, d.relative_l2, d.largest, d.scale);
-    if (d.relative_l2 > limit || d.largest > fmax(limit, 1e-4) * d.scale)
+    if (d.relative_l2 > limit || d.largest > 1e-4 * d.scale)
         fail_msg("%s: relative l2 %.3g (limit %.3g), largest difference %.3g of %.3g", what, d.relative_l2,
                  limit, d.largest, d.scale);
 }

@@ -78,7 +78,7 @@ kx_status test_run_cancelled(test_stage *stage, void *user, int polls, kx_error 
 /* ---- Comparing ----------------------------------------------------------------------------------------- */
 
 /* Prints both differences; fails when the relative l2 distance passes `limit` or a single value differs by
- * more than the larger of `limit` and 1e-4 of the largest. */
+ * more than 1e-4 of the largest. */
 void test_expect(const char *what, const float *got, const float *expected, size_t count, double limit);
 
 /* (C,H,W) -> (H,W,C), malloc'ed. */

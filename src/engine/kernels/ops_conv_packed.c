@@ -62,26 +62,39 @@ typedef struct conv_block {
     uint16_t *narrow;
 } conv_block;
 
+/* C rounded up to whole planes. */
+static int64_t padded_channels(const conv_work *work)
+{
+    return work->planes * kx_plane_values(KX_BF16);
+}
+
+/* x (C) -> to: its planes, `stride` bytes apart. */
+static void narrow_channels(const conv_work *work, const float *x, uint8_t *to, int64_t stride)
+{
+    int64_t group = kx_group_values(KX_BF16);
+    for (int64_t c = 0; c < work->C; c += group)
+        work->kernels->narrow(kx_min(group, work->C - c), x + c,
+                              (uint16_t *)(void *)(to + kx_planes_of(KX_BF16, c) * stride), stride);
+}
+
 /* ---- Weights ------------------------------------------------------------------------------------------- */
 
-/* The row of output channel n, (C,3,3), -> to [tap][part][plane][64 bytes]; wide (9 C), taps (9, C). */
+/* The row of output channel n, (C,3,3), -> to [tap][part][plane][64 bytes]; wide (9 C), taps (9, padded C).
+ */
 static void convert_weights(const conv_work *work, int64_t n, float *wide, float *taps, uint8_t *to)
 {
     const kx_kernels *kernels = work->kernels;
+    int64_t stride = padded_channels(work), part_bytes = work->planes * KX_PLANE_BYTES;
     kx_dtype dtype;
     float scale;
     const void *from = kx_weight_row(&work->conv->weight, n, &dtype, &scale);
     kernels->widen(dtype, from, work->C * TAPS, scale, wide);
-    for (int64_t c = 0; c < work->C; c++)
-        for (int64_t tap = 0; tap < TAPS; tap++) taps[tap * work->C + c] = wide[c * TAPS + tap];
-    int64_t group = kx_group_values(KX_BF16);
-    size_t part_bytes = (size_t)(work->planes * KX_PLANE_BYTES);
-    for (int64_t tap = 0; tap < TAPS; tap++, to += work->parts * work->planes * KX_PLANE_BYTES) {
-        for (int64_t c = 0; c < work->C; c += group)
-            kernels->narrow(kx_min(group, work->C - c), taps + tap * work->C + c,
-                            (uint16_t *)(void *)(to + kx_planes_of(KX_BF16, c) * KX_PLANE_BYTES),
-                            KX_PLANE_BYTES);
-        if (work->parts > 1) memcpy(to + part_bytes, to, part_bytes);
+    for (int64_t c = 0; c < work->C; c += kernels->lanes)
+        kernels->transpose(kx_min(kernels->lanes, work->C - c), TAPS, wide + c * TAPS, TAPS, taps + c,
+                           stride);
+    for (int64_t tap = 0; tap < TAPS; tap++, to += work->parts * part_bytes) {
+        narrow_channels(work, taps + tap * stride, to, KX_PLANE_BYTES);
+        if (work->parts > 1) memcpy(to + part_bytes, to, (size_t)part_bytes);
     }
 }
 
@@ -93,7 +106,8 @@ static int64_t depth_planes(const conv_work *work)
 
 static int64_t pack_bytes(const conv_work *work)
 {
-    return 2 * work->C * TAPS * (int64_t)sizeof(float) + TAPS * depth_planes(work) * BLOCK_PLANE;
+    return (work->C + padded_channels(work)) * TAPS * (int64_t)sizeof(float) +
+           TAPS * depth_planes(work) * BLOCK_PLANE;
 }
 
 /* Sixteen output channels -> their block. */
@@ -105,7 +119,7 @@ static void pack_chunk(void *arguments, size_t chunk, size_t worker)
             row_bytes = TAPS * depth_planes(work) * KX_PLANE_BYTES;
     float *wide = (float *)(void *)(work->scratch + (int64_t)worker * work->piece);
     float *taps = wide + work->C * TAPS;
-    uint8_t *columns = (uint8_t *)(taps + work->C * TAPS);
+    uint8_t *columns = (uint8_t *)(taps + padded_channels(work) * TAPS);
     for (int64_t n = 0; n < KX_PACKED_COLUMNS; n++) {
         if (first + n < work->N)
             convert_weights(work, first + n, wide, taps, columns + n * row_bytes);
@@ -117,11 +131,6 @@ static void pack_chunk(void *arguments, size_t chunk, size_t worker)
 }
 
 /* ---- A block of outputs -------------------------------------------------------------------------------- */
-
-static int64_t pixel_floats(const conv_work *work)
-{
-    return work->planes * kx_plane_values(KX_BF16);
-}
 
 static conv_block open_block(const conv_work *work, size_t chunk, size_t worker)
 {
@@ -135,8 +144,8 @@ static conv_block open_block(const conv_work *work, size_t chunk, size_t worker)
     block.cols = kx_min(work->share_cols, work->N - block.first);
     block.sums = (float *)(void *)(block.input + work->stride * work->stride * work->map_bytes);
     block.pixel = block.sums + work->lines * work->line * work->share_cols;
-    block.rounded = block.pixel + pixel_floats(work);
-    block.narrow = (uint16_t *)(void *)(block.rounded + pixel_floats(work));
+    block.rounded = block.pixel + padded_channels(work);
+    block.narrow = (uint16_t *)(void *)(block.rounded + padded_channels(work));
     return block;
 }
 
@@ -147,25 +156,16 @@ static int64_t place_of(const conv_work *work, int64_t i, int64_t j)
     return map * work->map_bytes + (i / work->stride * work->line + j / work->stride) * KX_PLANE_BYTES;
 }
 
-/* x (C) -> to: its planes, `stride` bytes apart. */
-static void narrow_pixel(const conv_work *work, const float *x, uint8_t *to, int64_t stride)
-{
-    int64_t group = kx_group_values(KX_BF16);
-    for (int64_t c = 0; c < work->C; c += group)
-        work->kernels->narrow(kx_min(group, work->C - c), x + c,
-                              (uint16_t *)(void *)(to + kx_planes_of(KX_BF16, c) * stride), stride);
-}
-
 /* The pixel that was copied -> to: the planes of its parts. */
 static void convert_pixel(const conv_work *work, const conv_block *block, uint8_t *to)
 {
     const kx_kernels *kernels = work->kernels;
-    narrow_pixel(work, block->pixel, to, work->plane_bytes);
+    narrow_channels(work, block->pixel, to, work->plane_bytes);
     if (work->parts < 2) return;
-    narrow_pixel(work, block->pixel, (uint8_t *)block->narrow, KX_PLANE_BYTES);
+    narrow_channels(work, block->pixel, (uint8_t *)block->narrow, KX_PLANE_BYTES);
     kernels->widen(KX_BF16, block->narrow, work->C, 1, block->rounded);
     kernels->blend(work->C, block->rounded, -1, 1, block->pixel);
-    narrow_pixel(work, block->pixel, to + work->planes * work->plane_bytes, work->plane_bytes);
+    narrow_channels(work, block->pixel, to + work->planes * work->plane_bytes, work->plane_bytes);
 }
 
 static void fill_input(const conv_work *work, const conv_block *block)
@@ -295,7 +295,7 @@ void kx_packed_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *input,
                       .stride = down ? 2 : 1,
                       .before = down ? 0 : 1};
     choose_blocks(&work, (int64_t)kx_pool_threads(ops->pool));
-    int64_t floats = work.lines * work.line * work.share_cols + 2 * pixel_floats(&work);
+    int64_t floats = work.lines * work.line * work.share_cols + 2 * padded_channels(&work);
     int64_t bytes = work.stride * work.stride * work.map_bytes + floats * (int64_t)sizeof(float) +
                     work.planes * KX_PLANE_BYTES;
     kx_scratch_mark mark = kx_ops_mark(ops);

@@ -1,5 +1,5 @@
-/* A model folder out of another one, with its transformer, T5 and CLIP packed. The VAE, which is computed in
- * f32 in every precision, is copied, and so is what is not weights. */
+/* A model folder out of another one, with its transformer, T5 and CLIP packed. The VAE, which
+ * has no packed form, is copied, and so is what is not weights. */
 #include "engine/formats/new_folder.h"
 #include "engine/pipeline/model.h"
 #include "engine/pipeline/part_packer.h"

@@ -36,8 +36,7 @@ typedef struct kx_ops {
     void (*trace)(void *user, const char *name, const kx_tensor *tensor);
     void *trace_user;
     kx_profiler *profiler; /* told of every op that computes; NULL: nobody asks */
-    /* Told of weights that this run does not read again, so that their pages may leave memory; may be NULL.
-     */
+    /* Told of weights that this run does not read again, so that their pages may leave memory, or NULL. */
     void (*forget)(const kx_weight *weight);
     kx_error error; /* the first failure; status KX_OK while all is well */
 } kx_ops;
@@ -87,8 +86,7 @@ typedef kx_status kx_linear_visit(void *context, const char *name, kx_linear *li
 typedef struct kx_conv {
     kx_weight weight;
     const float *bias;
-    bool rounded; /* below f32, operands may be rounded to bf16; otherwise no result is coarser than f32's by
-                     much */
+    bool rounded; /* below f32 operands may be rounded to bf16; else results stay near those of f32 */
 } kx_conv;
 
 typedef enum kx_epilogue {

@@ -174,6 +174,14 @@ static inline __attribute__((always_inline)) void finish_row(const tile_target *
         tile_store(s11, sums[TILE_ROWS] + TILE_COLS, sizeof sums[0]);                                        \
     } while (0)
 
+/* One turn of the tiles; leaves the loop behind the last step. */
+#define TILE_TURN(dot, s00, s10, s01, s11, spare)                                                            \
+    TILE_STEP(dot, s00, s10, s01, s11, spare);                                                               \
+    if (block == blocks) {                                                                                   \
+        TILE_LAST(s00, s10, s01, s11);                                                                       \
+        break;                                                                                               \
+    }
+
 /* rows and blocks, multiples of a step, of a call. The first step stores tiles that nothing was summed in,
  * and nobody reads them. */
 #define DEFINE_STEPS(name, dot, kind)                                                                        \
@@ -186,31 +194,11 @@ static inline __attribute__((always_inline)) void finish_row(const tile_target *
         int64_t share = call->planes > 2 ? (STEP_ROWS + call->planes - 2) / (call->planes - 1) : STEP_ROWS;  \
         tile_target before = {0};                                                                            \
         for (;;) {                                                                                           \
-            TILE_STEP(dot, 0, 1, 2, 3, 4);                                                                   \
-            if (block == blocks) {                                                                           \
-                TILE_LAST(0, 1, 2, 3);                                                                       \
-                break;                                                                                       \
-            }                                                                                                \
-            TILE_STEP(dot, 4, 0, 1, 2, 3);                                                                   \
-            if (block == blocks) {                                                                           \
-                TILE_LAST(4, 0, 1, 2);                                                                       \
-                break;                                                                                       \
-            }                                                                                                \
-            TILE_STEP(dot, 3, 4, 0, 1, 2);                                                                   \
-            if (block == blocks) {                                                                           \
-                TILE_LAST(3, 4, 0, 1);                                                                       \
-                break;                                                                                       \
-            }                                                                                                \
-            TILE_STEP(dot, 2, 3, 4, 0, 1);                                                                   \
-            if (block == blocks) {                                                                           \
-                TILE_LAST(2, 3, 4, 0);                                                                       \
-                break;                                                                                       \
-            }                                                                                                \
-            TILE_STEP(dot, 1, 2, 3, 4, 0);                                                                   \
-            if (block == blocks) {                                                                           \
-                TILE_LAST(1, 2, 3, 4);                                                                       \
-                break;                                                                                       \
-            }                                                                                                \
+            TILE_TURN(dot, 0, 1, 2, 3, 4)                                                                    \
+            TILE_TURN(dot, 4, 0, 1, 2, 3)                                                                    \
+            TILE_TURN(dot, 3, 4, 0, 1, 2)                                                                    \
+            TILE_TURN(dot, 2, 3, 4, 0, 1)                                                                    \
+            TILE_TURN(dot, 1, 2, 3, 4, 0)                                                                    \
         }                                                                                                    \
         tile_columns columns = columns_of(&before, 2);                                                       \
         for (int64_t r = 0; r < STEP_ROWS; r++)                                                              \
