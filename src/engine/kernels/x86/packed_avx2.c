@@ -1,9 +1,12 @@
 /* Packed products and operands by AVX2. int8: bytes are widened to 16 bits, since the byte product
- * (vpmaddubsw) saturates; a column's four values become two sums. bf16: widened to f32 in registers. */
+ * (vpmaddubsw) saturates; a column's four values become two sums. bf16: widened to f32. The matrix is widened
+ * in registers, the operand once for all blocks of columns of a call. */
 #include "engine/kernels/x86/x86.h"
 
 #include <immintrin.h>
 #include <string.h>
+
+enum { STEP_LEFT_BYTES = 2 };
 
 typedef struct step_state {
     __m256i low, high; /* columns 0-3 and 4-7, two sums each */
@@ -20,9 +23,9 @@ static inline step_state step_zero(void)
 
 static inline __m256i step_left(const uint8_t *a)
 {
-    int32_t quad;
+    int64_t quad;
     memcpy(&quad, a, sizeof quad);
-    return _mm256_broadcastq_epi64(_mm_cvtepu8_epi16(_mm_cvtsi32_si128(quad)));
+    return _mm256_set1_epi64x(quad);
 }
 
 static inline step_right_value step_right(const int8_t *b)
@@ -31,10 +34,16 @@ static inline step_right_value step_right(const int8_t *b)
                               _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(b + 16)))};
 }
 
+/* Written out: gcc 12 sums the products of all steps as a tree, and keeps them in memory until then. */
+static inline __m256i add_product(__m256i sum, __m256i left, __m256i right)
+{
+    __asm__("vpaddd %1, %0, %0" : "+x"(sum) : "x"(_mm256_madd_epi16(left, right)));
+    return sum;
+}
+
 static inline step_state step_add(step_state s, __m256i left, step_right_value right)
 {
-    return (step_state){_mm256_add_epi32(s.low, _mm256_madd_epi16(left, right.low)),
-                        _mm256_add_epi32(s.high, _mm256_madd_epi16(left, right.high))};
+    return (step_state){add_product(s.low, left, right.low), add_product(s.high, left, right.high)};
 }
 
 static inline __m256i step_sums(step_state s)
@@ -46,55 +55,107 @@ static inline __m256i step_sums(step_state s)
 
 #include "engine/kernels/x86/packed_avx2.h"
 
+enum {
+    PLANE_I8 = STEP_LEFT_BYTES * KX_PLANE_BYTES,
+    PLANE_BF16 = KX_PLANE_BYTES / 2
+}; /* of a row: bytes, values */
+
+/* The planes of up to ROWS rows of an operand, widened once for all blocks: [planes][ROWS] rows. A tile then
+ * takes its values with a broadcasting load, which costs no arithmetic. */
+static void widen_i8(int64_t rows, int64_t planes, const uint8_t *a, int64_t a_plane, uint8_t *wide)
+{
+    for (int64_t p = 0; p < planes; p++, a += a_plane, wide += ROWS * PLANE_I8)
+        for (int64_t at = 0; at < rows * KX_PLANE_BYTES; at += 16) {
+            __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(a + at));
+            _mm256_store_si256((__m256i *)(void *)(wide + 2 * at), _mm256_cvtepu8_epi16(bytes));
+        }
+}
+
 void kx_tile_i8_avx2(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
                      const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
                      const int32_t *b_sum, bool add, float *c, int64_t c_stride)
 {
-    (void)blocks;
-    (void)b_block;
-    tile_i8(rows, planes, a, a_plane, b, a_scale, b_scale, b_sum, add, c, c_stride);
+    _Alignas(32) uint8_t wide[KX_GROUP_PLANES * ROWS * PLANE_I8];
+    for (int64_t r = 0; r < rows; r += ROWS) {
+        int64_t some = rows - r < ROWS ? rows - r : ROWS;
+        widen_i8(some, planes, a + r * KX_PLANE_BYTES, a_plane, wide);
+        for (int64_t j = 0; j < blocks; j++)
+            tile_i8(some, planes, wide, ROWS * PLANE_I8, b + j * b_block, a_scale + r,
+                    b_scale + j * KX_PACKED_COLUMNS, b_sum + j * KX_PACKED_COLUMNS, add,
+                    c + r * c_stride + j * KX_PACKED_COLUMNS, c_stride);
+    }
 }
 
-/* Eight columns of a block. */
-static inline __attribute__((always_inline)) void half_bf16(int rows, int64_t planes, const uint8_t *a,
-                                                            int64_t a_plane, const uint8_t *b, bool add,
-                                                            float *c, int64_t c_stride)
+/* The same for bf16, which becomes f32. */
+static void widen_bf16(int64_t rows, int64_t planes, const uint8_t *a, int64_t a_plane, float *wide)
+{
+    for (int64_t p = 0; p < planes; p++, a += a_plane, wide += ROWS * PLANE_BF16)
+        for (int64_t at = 0; at < rows * PLANE_BF16; at += 8) {
+            __m128i values = _mm_loadu_si128((const __m128i *)(const void *)(a + 2 * at));
+            _mm256_store_si256((__m256i *)(void *)(wide + at),
+                               _mm256_slli_epi32(_mm256_cvtepu16_epi32(values), 16));
+        }
+}
+
+/* Written out as well: with the intrinsic three of the twelve sums were kept in memory. */
+static inline __m256 add_scaled(__m256 sum, __m256 left, __m256i right)
+{
+    __asm__("vfmadd231ps %1, %2, %0" : "+x"(sum) : "x"(right), "x"(left));
+    return sum;
+}
+
+/* One block of columns; `a` as widen_bf16 left it. A column's values come in pairs: the second is the upper
+ * half of its 32 bits as it stands. */
+static inline __attribute__((always_inline)) void
+block_bf16(int rows, int64_t planes, const float *a, const uint8_t *b, bool add, float *c, int64_t c_stride)
 {
     const __m256i upper = _mm256_set1_epi32((int)0xffff0000u);
-    __m256 sums[ROWS];
+    __m256 low[ROWS], high[ROWS];
     KX_UNROLL
-    for (int r = 0; r < rows; r++) sums[r] = _mm256_setzero_ps();
-    for (int64_t p = 0; p < planes; p++, a += a_plane)
+    for (int r = 0; r < rows; r++) low[r] = high[r] = _mm256_setzero_ps();
+    for (int64_t p = 0; p < planes; p++, a += ROWS * PLANE_BF16)
         for (int pair = 0; pair < QUADS; pair++, b += KX_PLANE_BYTES) {
-            __m256i right = _mm256_loadu_si256((const __m256i *)(const void *)b);
-            __m256 odd = _mm256_castsi256_ps(_mm256_and_si256(right, upper));
-            __m256 even = _mm256_castsi256_ps(_mm256_slli_epi32(right, 16));
+            const __m256i *right = (const __m256i *)(const void *)b;
+            __m256i l = _mm256_slli_epi32(_mm256_loadu_si256(right), 16);
+            __m256i h = _mm256_slli_epi32(_mm256_loadu_si256(right + 1), 16);
             KX_UNROLL
             for (int r = 0; r < rows; r++) {
-                uint32_t left;
-                memcpy(&left, a + r * KX_PLANE_BYTES + 4 * pair, sizeof left);
-                __m256i both = _mm256_set1_epi32((int)left);
-                sums[r] = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(both, upper)), odd, sums[r]);
-                sums[r] = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(both, 16)), even, sums[r]);
+                __m256 left = _mm256_broadcast_ss(a + r * PLANE_BF16 + 2 * pair);
+                low[r] = add_scaled(low[r], left, l);
+                high[r] = add_scaled(high[r], left, h);
+            }
+            l = _mm256_and_si256(_mm256_loadu_si256(right), upper);
+            h = _mm256_and_si256(_mm256_loadu_si256(right + 1), upper);
+            KX_UNROLL
+            for (int r = 0; r < rows; r++) {
+                __m256 left = _mm256_broadcast_ss(a + r * PLANE_BF16 + 2 * pair + 1);
+                low[r] = add_scaled(low[r], left, l);
+                high[r] = add_scaled(high[r], left, h);
             }
         }
     KX_UNROLL
     for (int r = 0; r < rows; r++) {
         float *to = c + r * c_stride;
-        _mm256_storeu_ps(to, add ? _mm256_add_ps(_mm256_loadu_ps(to), sums[r]) : sums[r]);
+        _mm256_storeu_ps(to, add ? _mm256_add_ps(_mm256_loadu_ps(to), low[r]) : low[r]);
+        to += HALF;
+        _mm256_storeu_ps(to, add ? _mm256_add_ps(_mm256_loadu_ps(to), high[r]) : high[r]);
     }
 }
 
 void kx_tile_bf16_avx2(int64_t rows, int64_t blocks, int64_t planes, const uint16_t *a, int64_t a_plane,
                        const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride)
 {
-    (void)blocks;
-    (void)b_block;
+    _Alignas(32) float wide[KX_GROUP_PLANES * ROWS * PLANE_BF16];
     const uint8_t *left = (const uint8_t *)a, *right = (const uint8_t *)b;
-    for (int half = 0; half < 2; half++, right += 32, c += HALF) {
-#define TILE(R) half_bf16(R, planes, left, a_plane, right, add, c, c_stride)
-        KX_EACH_ROWS_6(rows, TILE)
+    for (int64_t r = 0; r < rows; r += ROWS) {
+        int64_t some = rows - r < ROWS ? rows - r : ROWS;
+        widen_bf16(some, planes, left + r * KX_PLANE_BYTES, a_plane, wide);
+        for (int64_t j = 0; j < blocks; j++) {
+            float *to = c + r * c_stride + j * KX_PACKED_COLUMNS;
+#define TILE(R) block_bf16(R, planes, wide, right + j * b_block, add, to, c_stride)
+            KX_EACH_ROWS_6(some, TILE)
 #undef TILE
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 /* The int8 tile over registers of eight columns, included by the files of AVX2 and of AVX-VNNI, which define
  * how a step is summed:
  *
+ *     STEP_LEFT_BYTES     of a value of the operand, as the tile reads it
  *     step_state          what the loop carries for eight columns of a row
  *     step_zero()         its start
- *     step_left(a)        four bytes of the operand, broadcast
+ *     step_left(a)        four values of the operand, broadcast
  *     step_right(b)       32 bytes of the matrix
  *     step_add(s, l, r)   one step of four values of K
  *     step_sums(s)        the eight sums
@@ -17,7 +18,8 @@
 
 enum { ROWS = 6, HALF = 8, QUADS = KX_PLANE_BYTES / 4 };
 
-/* Eight columns of a block for `rows` rows; `b` is the block, or its second half. */
+/* Eight columns of a block for `rows` rows; `b` is the block, or its second half. A plane of a row has
+ * STEP_LEFT_BYTES * KX_PLANE_BYTES bytes, and `a_plane` is the distance of planes. */
 static inline __attribute__((always_inline)) void
 half_tile(int rows, int64_t planes, const uint8_t *a, int64_t a_plane, const int8_t *b, const float *a_scale,
           const float *b_scale, const int32_t *b_sum, bool add, float *c, int64_t c_stride)
@@ -30,7 +32,8 @@ half_tile(int rows, int64_t planes, const uint8_t *a, int64_t a_plane, const int
             step_right_value right = step_right(b);
             KX_UNROLL
             for (int r = 0; r < rows; r++)
-                sums[r] = step_add(sums[r], step_left(a + r * KX_PLANE_BYTES + 4 * quad), right);
+                sums[r] = step_add(sums[r], step_left(a + STEP_LEFT_BYTES * (r * KX_PLANE_BYTES + 4 * quad)),
+                                   right);
         }
     KX_UNROLL
     for (int r = 0; r < rows; r++) {

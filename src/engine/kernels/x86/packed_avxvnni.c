@@ -4,6 +4,8 @@
 #include <immintrin.h>
 #include <string.h>
 
+enum { STEP_LEFT_BYTES = 1 };
+
 typedef __m256i step_state;
 typedef __m256i step_right_value;
 
@@ -40,7 +42,9 @@ void kx_tile_i8_avxvnni(int64_t rows, int64_t blocks, int64_t planes, const uint
                         const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
                         const int32_t *b_sum, bool add, float *c, int64_t c_stride)
 {
-    (void)blocks;
-    (void)b_block;
-    tile_i8(rows, planes, a, a_plane, b, a_scale, b_scale, b_sum, add, c, c_stride);
+    for (int64_t r = 0; r < rows; r += ROWS)
+        for (int64_t j = 0; j < blocks; j++)
+            tile_i8(rows - r < ROWS ? rows - r : ROWS, planes, a + r * KX_PLANE_BYTES, a_plane,
+                    b + j * b_block, a_scale + r, b_scale + j * KX_PACKED_COLUMNS,
+                    b_sum + j * KX_PACKED_COLUMNS, add, c + r * c_stride + j * KX_PACKED_COLUMNS, c_stride);
 }

@@ -19,7 +19,7 @@
     .blend = kx_blend_##suffix, .hadamard = kx_hadamard_##suffix
 #define AVX2_ENTRIES                                                                                         \
     .lanes = 8, .tile_rows = 6, .tile_cols = 16, .depth_block = 256, .copy_rows = 72, .block_cols = 256,     \
-    .tile_i8_limit = {6, 1}, .tile_bf16_limit = {6, 1}, F32_ENTRIES(avx2)
+    .tile_i8_limit = {6, 1}, .tile_bf16_limit = {6, 1}, .tiles_loop = true, F32_ENTRIES(avx2)
 #define AVX512_ENTRIES                                                                                       \
     .lanes = 16, .tile_rows = 8, .tile_cols = 48, .depth_block = 256, .copy_rows = 8, .block_cols = 384,     \
     F32_ENTRIES(avx512)
