@@ -267,7 +267,7 @@ const kx_cli_option kx_cli_options[] = {
     {SETTING(in_http, KX_CLI_SERVE, "idle-timeout", "TIME", KX_CLI_KIND_SECONDS, idle_timeout_s), .least = 1,
      .most = 86400, .help = "How long a connection may be idle, or a reader take nothing."},
     {SETTING(in_http, KX_CLI_SERVE, "max-body", "SIZE", KX_CLI_KIND_BYTES, max_body_bytes), .least = 1024,
-     .most = 1099511627776.0, .help = "Largest JSON body, inline pictures included."},
+     .most = 1099511627776.0, .help = "Largest JSON body, inline pictures included; without a key 64 KiB."},
     {SETTING(in_http, KX_CLI_SERVE, "max-upload", "SIZE", KX_CLI_KIND_BYTES, max_upload_bytes), .least = 1024,
      .most = 1099511627776.0, .help = "Largest uploaded file."},
     {SETTING(in_http, KX_CLI_SERVE, "handler-threads", "N", KX_CLI_KIND_COUNT, handler_threads), .least = 1,

@@ -1,36 +1,15 @@
 #include "cli/cli_request.h"
 
-#include "base/file.h"
+#include "base/installed.h"
 #include "cli/cli_report.h"
 
 #include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-/* The demo model, seen from the folder of the program: in a build folder of the source tree, beside an
- * unpacked archive, and in an installation. The current folder comes last. */
-static const char *const demo_places[] = {"models/demo", "../models/demo", "../share/kontext/models/demo"};
 
 /* Places of the words that --preset takes. */
 enum { PRESET_EXACT, PRESET_FAST };
-
-static bool find_demo(char *path, size_t room)
-{
-    char program[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (length > 0) {
-        program[length] = '\0';
-        *strrchr(program, '/') = '\0';
-        for (size_t i = 0; i < sizeof demo_places / sizeof demo_places[0]; i++) {
-            int used = snprintf(path, room, "%s/%s", program, demo_places[i]);
-            if (used > 0 && (size_t)used < room && kx_file_is_directory(path)) return true;
-        }
-    }
-    snprintf(path, room, "%s", demo_places[0]);
-    return kx_file_is_directory(path);
-}
 
 /* `operand`: a model named without an option, or NULL. `demo`: room for the path of the demo model. */
 static kx_status find_model(const kx_cli_arguments *arguments, const char *operand, char *demo, size_t room,
@@ -42,7 +21,7 @@ static kx_status find_model(const kx_cli_arguments *arguments, const char *opera
     KX_FAIL_IF(operand != NULL && by_option, err, KX_ERR_USAGE, "two models are named, '%s' and '%s'",
                arguments->model, operand);
     const char *path = operand != NULL ? operand : arguments->model;
-    if (path == NULL && find_demo(demo, room)) path = demo;
+    if (path == NULL && kx_installed_find("models/demo", demo, room)) path = demo;
     KX_FAIL_IF(path == NULL, err, KX_ERR_MODEL,
                "no model is given: name a folder with -m or KONTEXT_MODEL, or make one for trying with "
                "'kontext model "

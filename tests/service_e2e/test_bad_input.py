@@ -131,6 +131,17 @@ def _(server: Server) -> None:
     expect(answer[9:12] in (b"400", b"413"), f"2^63 bytes: {answer[:200]!r}")
 
 
+@suite.case("without a key a JSON body ends at 64 KiB")
+def _(server: Server) -> None:
+    for path in ("/api/v3/signin", "/center/default/api/v1/model_product/calculate"):
+        for bytes_more, status in ((0, (200, 400, 401, 404, 422)), (1, (413,))):
+            body = b'{"key":"' + b"a" * (64 * 1024 - 10 + bytes_more) + b'"}'
+            reply = server.anyone.post(path, body, headers=JSON)
+            expect(reply.status in status, f"{path}, {len(body)} bytes: HTTP {reply.status} {reply.body[:200]!r}")
+    reply = server.api.post("/center/default/api/v1/model_product/calculate", b'{"a":"' + b"a" * 100_000 + b'"}', headers=JSON)
+    expect(reply.status != 413, f"with a key: HTTP {reply.status} {reply.body[:200]!r}")
+
+
 @suite.case("a body of 300 MB that is streamed ends with 413, and memory stays flat", 120)
 def _(server: Server) -> None:
     before = server.resident_bytes()

@@ -16,11 +16,14 @@ void kx_handle_readyz(kx_exchange *exchange, void *user)
     kx_model_facts facts = {0};
     kx_error err = {0};
     const char *problem = NULL;
+    bool may_know = kx_exchange_is_operator(exchange); /* what failed names paths */
     kx_queue_model_facts(api->queue, &facts);
     if (kx_store_check(api->store, &err) != KX_OK)
-        problem = err.message;
+        problem = may_know ? err.message : "the store does not work";
+    else if (!facts.is_ready && facts.problem == NULL)
+        problem = "the model is being opened";
     else if (!facts.is_ready)
-        problem = facts.problem == NULL ? "the model is being opened" : facts.problem;
+        problem = may_know ? facts.problem : "the model cannot be opened";
     if (problem != NULL) kx_answer_header(exchange, "Retry-After", "5");
     kx_answer_json(exchange, problem == NULL ? 200 : 503,
                    problem == NULL ? json_pack("{s:s}", "status", "ready")

@@ -35,12 +35,13 @@ typedef enum kx_access {
     KX_ACCESS_READ, /* a key, of whatever role */
     KX_ACCESS_SUBMIT,
     KX_ACCESS_ADMIN,
-    KX_ACCESS_METRICS, /* a loopback client (not through a proxy), or an admin key */
+    KX_ACCESS_METRICS, /* kx_exchange_is_operator */
 } kx_access;
 
 typedef enum kx_body {
     KX_BODY_NONE = 0, /* a body is read and thrown away, up to 64 KiB */
-    KX_BODY_JSON,     /* kept in memory, up to settings.max_body_bytes; parsed by kx_exchange_json */
+    KX_BODY_JSON,     /* kept in memory, up to settings.max_body_bytes, without a key up to 64 KiB; parsed by
+                         kx_exchange_json */
     KX_BODY_RAW,      /* streamed into the blob store, up to settings.max_upload_bytes: kx_exchange_upload */
     KX_BODY_FORM, /* multipart/form-data, its file parts streamed likewise, its fields up to 64 KiB in all */
 } kx_body;
@@ -93,6 +94,9 @@ const char *kx_exchange_client(const kx_exchange *exchange); /* address, seen th
 /* "https://host/prefix": settings.public_url, or what the client used to reach us. */
 const char *kx_exchange_base_url(const kx_exchange *exchange);
 const kx_key *kx_exchange_key(const kx_exchange *exchange); /* NULL on public routes without one */
+/* A client on this machine that asks under an address of its own, not through a proxy; or an admin key. Others
+ * need not know of paths. */
+bool kx_exchange_is_operator(const kx_exchange *exchange);
 kx_arena *kx_exchange_arena(kx_exchange *exchange);         /* lives as long as the exchange */
 kx_http *kx_exchange_http(kx_exchange *exchange);
 const char *kx_exchange_query_text(const kx_exchange *exchange); /* all of it, as it came; "" without one */

@@ -123,8 +123,7 @@ static bool find_key(kx_exchange *exchange, bool *found)
     return true;
 }
 
-/* This machine asking under an address of its own: no page whose name, "1.example" say, was turned to
- * 127.0.0.1. */
+/* No page whose name, "1.example" say, was turned to 127.0.0.1. */
 static bool is_local(const kx_exchange *exchange)
 {
     const char *host = exchange->head.host;
@@ -132,6 +131,11 @@ static bool is_local(const kx_exchange *exchange)
     bool is_named = host[0] == '\0' || strcmp(host, "localhost") == 0 || strncmp(host, "localhost:", 10) == 0;
     return !exchange->is_proxied && kx_address_is_loopback(&exchange->conn->peer) &&
            (is_named || kx_http_address_parse(host, strlen(host), &address));
+}
+
+bool kx_exchange_is_operator(const kx_exchange *exchange)
+{
+    return is_local(exchange) || (exchange->has_key && exchange->key.role >= KX_ROLE_ADMIN);
 }
 
 static bool check_access(kx_exchange *exchange)
@@ -146,7 +150,7 @@ static bool check_access(kx_exchange *exchange)
     bool found;
     if (!find_key(exchange, &found)) return false;
     if (access == KX_ACCESS_PUBLIC) return true;
-    if (access == KX_ACCESS_METRICS && is_local(exchange)) return true;
+    if (access == KX_ACCESS_METRICS && kx_exchange_is_operator(exchange)) return true;
     if (!found) {
         kx_answer_header(exchange, "WWW-Authenticate", "Bearer");
         return refuse(exchange, 401, "Invalid API key");
@@ -162,7 +166,9 @@ static uint64_t cap_of(const kx_exchange *exchange)
     const kx_settings *settings = exchange->http->parts.settings;
     switch (exchange->match.route->body) {
     case KX_BODY_JSON:
-        return settings->max_body_bytes;
+        return exchange->has_key || settings->max_body_bytes < KX_HTTP_SMALL_BODY_BYTES
+                   ? settings->max_body_bytes
+                   : KX_HTTP_SMALL_BODY_BYTES;
     case KX_BODY_RAW:
         return settings->max_upload_bytes;
     case KX_BODY_FORM:

@@ -1,13 +1,13 @@
 #include "service/queue/model_host.h"
 
 #include "base/file.h"
+#include "base/installed.h"
 
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define TINY_SEED 1
 
@@ -27,33 +27,12 @@ struct kx_model_host {
 
 /* ---- Which model ---- */
 
-/* Seen from the folder of the program: in a build folder of the source tree, beside an unpacked archive, and
- * in an installation that was moved. */
-static const char *const demo_places[] = {"models/demo", "../models/demo", "../share/kontext/models/demo"};
-
-static bool find_demo(char *path, size_t room)
-{
-    char program[PATH_MAX];
-    snprintf(path, room, "%s", KX_INSTALLED_DATA "/models/demo");
-    if (kx_file_is_directory(path)) return true;
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    program[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(program, '/');
-    for (size_t i = 0; slash != NULL && i < sizeof demo_places / sizeof demo_places[0]; i++) {
-        *slash = '\0';
-        int used = snprintf(path, room, "%s/%s", program, demo_places[i]);
-        if (used > 0 && (size_t)used < room && kx_file_is_directory(path)) return true;
-    }
-    snprintf(path, room, "%s", demo_places[0]);
-    return kx_file_is_directory(path);
-}
-
 static kx_status choose_model(kx_model_host *host, kx_error *err)
 {
     kx_status status = KX_OK;
     char demo[PATH_MAX + 64], *copy = NULL;
     const char *path = host->settings->model;
-    if (path == NULL && find_demo(demo, sizeof demo)) path = demo;
+    if (path == NULL && kx_installed_find("models/demo", demo, sizeof demo)) path = demo;
     if (path == NULL) {
         snprintf(demo, sizeof demo, "%s/model-tiny", host->settings->data);
         path = demo;
