@@ -37,7 +37,7 @@ Training of the demo model goes on from the weights in $model with a fresh optim
 and a second call goes on from there. Parts, each of which can be run alone (see train/README.md):
   train/demo/vae.py     the autoencoder (finished; training it anew makes the rest invalid)
   train/demo/flow.py    transformer and text encoders: \`./dev train [--minutes N]\`, at a constant rate
-  train/demo/flow.py    with --decay-minutes on a copy of the checkpoint: \`./dev train release [MINUTES]\`, then exports
+  train/demo/flow.py    with --rates 1:0 on a copy of the checkpoint: \`./dev train release [MINUTES]\`, then exports
 MODEL and RUNS in the environment name other folders.
 END
     training_environment
@@ -45,7 +45,7 @@ END
     python=.cache/train/bin/python
     if [ "${1:-}" = release ]; then
         cp "$runs/flow.pt" "$runs/release.pt"
-        $python -m train.demo.flow --model "$model" --work "$runs" --name release --kept 64 --decay-minutes "${2:-20}"
+        $python -m train.demo.flow --model "$model" --work "$runs" --name release --kept 64 --rates 1:0 --minutes "${2:-20}"
         $python -m train.demo.export "$runs/release.pt" "$model"
         echo "judge the new weights with \`./dev eval\`; \`git checkout $model\` brings the committed ones back"
         return

@@ -108,6 +108,7 @@ def checkpoint_results(checkpoint: Path, model: Path, tasks: list[Edit], steps: 
     from train.demo.export import checkpoint_state
     from train.demo.flow import build
     from train.demo.networks import Shape
+    from train.demo.numbers import PRODUCTS
     from train.demo.pool import Encoder
     from train.demo.sampling import make_pictures
 
@@ -115,7 +116,7 @@ def checkpoint_results(checkpoint: Path, model: Path, tasks: list[Edit], steps: 
     modules = build(shape, 0)
     modules.load_state_dict(checkpoint_state(checkpoint, which))
     begin = time.monotonic()
-    pictures = make_pictures(modules.bfloat16(), Encoder(model), tasks, steps, 0)
+    pictures = make_pictures(modules.to(PRODUCTS), Encoder(model), tasks, steps, 0)
     seconds = (time.monotonic() - begin) / len(tasks)
     return [result(edit, picture, seconds) for edit, picture in zip(tasks, pictures, strict=True)]
 

@@ -2,11 +2,12 @@
 
     python -m train.demo.flow --minutes 110                        # starts, or goes on from the checkpoint
     python -m train.demo.flow --from models/demo --minutes 110     # goes on from exported weights, optimiser fresh
-    python -m train.demo.flow --decay-minutes 20 --name release    # from a copied checkpoint: the rate falls to nothing
+    python -m train.demo.flow --rates 1:0 --minutes 20 --name release    # from a copied checkpoint: the rate falls to nothing
 
 One process for each core, one thread in each: on matrices this small two processes lose no time at barriers within a
 step, and little when other programs run. Every process computes gradients of its own batch, then updates its half of the
-parameters (`optimiser.py`). The rate is constant; a release is made by a short run whose rate falls.
+parameters (`optimiser.py`). The rate is constant, or goes in a line between two factors of the full rate over the run; a
+release is made by a run whose rate falls to nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import dataclasses
 import os
 import signal
+import statistics
 import time
 from pathlib import Path
 
@@ -29,9 +31,12 @@ from train.demo.pool import MAX_REFERENCES, Encoder, Pool
 
 SHARES = (0.16, 0.46, 0.19, 0.08, 0.11)  # of the batches, by number of references
 WARM_UP = 150
+LEAST_RATE = 0.01
 AVERAGE = 0.997
 TIME_MEAN, TIME_SPREAD = 1.5, 1.3  # of the logit of t
 TIME_HIGH = 0.25  # share of samples with nearly pure noise, where only text and references tell the answer
+NEAREST_STEP, FARTHEST_STEP = 0.9, 0.15  # bounds of the second noise level over the first
+SECOND_SHARE = 2.0  # weight of the second loss
 FIRST_SAMPLES = 640
 GROWTH = 16
 SAVE_SECONDS = 300
@@ -46,7 +51,7 @@ class Options:
     name: str
     source: Path | None
     minutes: float
-    decay_minutes: float
+    rates: tuple[float, float]
     tokens: int
     kept: int
     reuse: float
@@ -68,9 +73,9 @@ def build(shape: Shape, seed: int) -> nn.ModuleDict:
 
 
 def batch_size(references: int, options: Options) -> int:
-    """Samples of one batch, so that all batches take about as long."""
+    """Samples of one batch, so that all batches take about as long; each goes through the model twice."""
     length = TEXT_TOKENS + options.kept * (1 + references)
-    return max(1, round(options.tokens / (length * (1 + length / 2000))))
+    return max(1, round(options.tokens / (2 * length * (1 + length / 2000))))
 
 
 def choose_bucket(number: int) -> int:
@@ -90,25 +95,41 @@ def draw_times(size: int, generator: torch.Generator) -> Tensor:
     return torch.where(uniform[:, 0] < TIME_HIGH, 1 - 0.1 * uniform[:, 1].square(), t)
 
 
-def flow_loss(modules: nn.ModuleDict, pool: Pool, references: int, size: int, kept: int, seed: int) -> Tensor:
-    """Weighted squared error of the velocity on one random batch."""
+def flow_losses(
+    modules: nn.ModuleDict, pool: Pool, references: int, size: int, kept: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Weighted squared errors on one random batch.
+
+    The first is that of the velocity (flow matching). The second is that of the picture which the model sees after a
+    step of its own from there to a lower noise level: so it learns to mend what a step of its own left wrong. Where an
+    edit has several right answers, the one counts that the model came nearest to.
+    """
     generator = torch.Generator().manual_seed(seed)
     batch = pool.buckets[references].batch(size, kept, generator)
     t = draw_times(size, generator)
     noise = torch.randn(batch.target.shape, generator=generator)
     mixed = torch.lerp(batch.target, noise, t[:, None, None])
     words, pooled = modules["text"](batch.t5, batch.clip)
-    tokens = torch.cat((mixed, batch.references), 1)
-    velocity = modules["transformer"](tokens, words[:, : batch.words], pooled, t, batch.cos, batch.sin, kept)
-    return ((velocity - (noise - batch.target)).square().mean(-1) * batch.weight).mean()
+
+    def velocity_at(x: Tensor, level: Tensor) -> Tensor:
+        tokens = torch.cat((x, batch.references), 1)
+        return modules["transformer"](tokens, words[:, : batch.words], pooled, level, batch.cos, batch.sin, kept)
+
+    velocity = velocity_at(mixed, t)
+    first = (velocity - (noise - batch.target)).square().mean(-1)
+    step = velocity.detach()
+    lower = t * torch.empty_like(t).uniform_(FARTHEST_STEP, NEAREST_STEP, generator=generator)
+    moved = mixed + (lower - t)[:, None, None] * step
+    answer = batch.nearest(mixed - t[:, None, None] * step)
+    second = (moved - lower[:, None, None] * velocity_at(moved, lower) - answer).square().mean(-1)
+    return (first * batch.weight).mean(), (second * batch.weight).mean()
 
 
 def learning_rate(updates: float, seconds: float, options: Options) -> float:
-    """Factor of the full rate: warm-up, then constant, or falling in a line over the whole run."""
-    factor = min(1.0, (updates + 1) / WARM_UP)
-    if options.decay_minutes:
-        factor *= max(0.01, 1 - seconds / (60 * options.decay_minutes))
-    return factor
+    """Factor of the full rate: warm-up, and a line from the first of `rates` to the second over the whole run."""
+    first, last = options.rates
+    line = first + (last - first) * min(1.0, seconds / (60 * options.minutes))
+    return min(1.0, (updates + 1) / WARM_UP) * max(LEAST_RATE, line)
 
 
 class Worker:
@@ -124,7 +145,7 @@ class Worker:
         seed = options.seed * 1_000_003 + int(flat.counters[0])
         self.pool = Pool(Encoder(options.model), shape, seed, rank, options.kinds)
         self.updater = Updater(flat, rank, barrier)
-        self.losses: list[list[float]] = [[] for _ in range(MAX_REFERENCES + 1)]
+        self.losses: list[list[tuple[float, float]]] = [[] for _ in range(MAX_REFERENCES + 1)]
 
     def warm_up(self) -> None:
         """Fills the pool and compiles, one process after the other, so that the second finds the first's results."""
@@ -149,9 +170,9 @@ class Worker:
         """Gradients of one batch; returns its size."""
         size = batch_size(references, self.options)
         seed = self.options.seed * 7_368_787 + number
-        loss = flow_loss(self.modules, self.pool, references, size, self.options.kept, seed)
-        loss.backward()
-        self.losses[references].append(loss.item())
+        first, second = flow_losses(self.modules, self.pool, references, size, self.options.kept, seed)
+        (first + SECOND_SHARE * second).backward()
+        self.losses[references].append((first.item(), second.item()))
         return size
 
     def run(self) -> None:
@@ -161,7 +182,7 @@ class Worker:
         begin = time.monotonic()
         step, fresh, before = int(counters[0]), int(counters[3]), float(counters[2])
         used, shown, saved = 0, (begin, 0), begin
-        limit = 60 * (options.decay_minutes or options.minutes)
+        limit = 60 * options.minutes
         while step < self.stop[0]:
             number = step * options.processes + self.rank
             used += self.backward(choose_bucket(number), number)
@@ -188,7 +209,7 @@ class Worker:
 
     def report(self, step: int, samples: int, seconds: float) -> None:
         """One line of the log."""
-        losses = " ".join(f"{sum(x) / len(x):.3f}" if x else "-" for x in self.losses)
+        losses = " ".join("%.3f+%.3f" % tuple(map(statistics.mean, zip(*x))) if x else "-" for x in self.losses)
         self.losses = [[] for _ in self.losses]
         speed = self.options.processes * samples / seconds
         minutes = float(self.flat.counters[2]) / 60
@@ -248,6 +269,14 @@ def train(options: Options) -> None:
         raise SystemExit(f"a training process failed: exit codes {codes}")
 
 
+def rates(text: str) -> tuple[float, float]:
+    """Two factors of the full rate, written FIRST:LAST."""
+    first, last = (float(part) for part in text.split(":"))
+    if not 0 <= min(first, last) <= max(first, last) <= 1:
+        raise ValueError(text)
+    return first, last
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -256,7 +285,7 @@ def main() -> None:
     parser.add_argument("--name", default="flow", help="name of the checkpoint")
     parser.add_argument("--from", type=Path, dest="source", help="start from the weights of an exported folder")
     parser.add_argument("--minutes", type=float, default=110, help="length of this run")
-    parser.add_argument("--decay-minutes", type=float, default=0, help="instead: let the rate fall for so long")
+    parser.add_argument("--rates", type=rates, default=(1.0, 1.0), help="first and last rate over the full one, as 1:0")
     parser.add_argument("--tokens", type=int, default=2400, help="tokens of a batch")
     parser.add_argument("--kept", type=int, default=40, help=f"tokens kept of each picture, at most {TARGET_TOKENS}")
     parser.add_argument("--reuse", type=float, default=8, help="how often a sample is used")

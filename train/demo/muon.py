@@ -9,16 +9,18 @@ from collections import defaultdict
 
 import torch
 
+from train.demo.numbers import PRODUCTS
+
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration that drives all singular values towards 1
 
 
 def orthogonalise(x: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """x (B, M, N) f32 -> nearly orthogonal matrices of the same shape, f32, computed in BF16."""
+    """x (B, M, N) f32 -> nearly orthogonal matrices of the same shape, f32, computed in `PRODUCTS`."""
     a, b, c = _COEFFICIENTS
     tall = x.size(1) > x.size(2)
     if tall:
         x = x.transpose(1, 2)
-    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
+    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(PRODUCTS)
     for _ in range(steps):
         gram = x @ x.transpose(1, 2)
         x = a * x + (b * gram + c * gram @ gram) @ x

@@ -1,7 +1,7 @@
 """All parameters in flat buffers that two training processes share, and the update of each process's half.
 
 The squares of the transformer's blocks come first and are updated by Muon, all others by AdamW. Each process computes
-gradients with the bf16 copy, waits, updates its half of the f32 values from the mean of all gradients, and waits again;
+gradients with a copy in `PRODUCTS`, waits, updates its half of the f32 values from the mean of all gradients, and waits again;
 nothing is ever sent.
 """
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from train.demo.muon import orthogonalise
+from train.demo.numbers import PRODUCTS
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
@@ -56,8 +57,8 @@ class Flat:
         self.size = offset
         self.master = torch.cat([p.detach().float().flatten() for _, p in squares + others])
         self.average = self.master.clone()
-        self.work = self.master.bfloat16()
-        self.gradients = torch.zeros(processes, self.size, dtype=torch.bfloat16)
+        self.work = self.master.to(PRODUCTS)
+        self.gradients = torch.zeros(processes, self.size, dtype=PRODUCTS)
         self.momentum = torch.zeros(self.size)
         self.square = torch.zeros(self.size - self.squares * width**2)
         self.counters = torch.zeros(4, dtype=torch.float64)  # updates, samples, seconds, updates since a fresh start
@@ -66,7 +67,7 @@ class Flat:
 
     def bind(self, modules: nn.ModuleDict, rank: int) -> None:
         """Makes the parameters of a process views of the working copy, and their gradients views of its row."""
-        modules.bfloat16()
+        modules.to(PRODUCTS)
         parameters = dict(modules.named_parameters())
         for slot in self.slots:
             parameter = parameters[slot.name]
@@ -133,7 +134,7 @@ class Updater:
         momentum = flat.momentum[self.muon]
         momentum.lerp_(gradient, 1 - MUON_MOMENTUM)
         nesterov = gradient.lerp_(momentum, MUON_MOMENTUM).view(-1, flat.width, flat.width)
-        direction = orthogonalise(nesterov.bfloat16()).flatten()
+        direction = orthogonalise(nesterov).flatten()
         master = flat.master[self.muon]
         master.mul_(1 - rate * MUON_RATE * MUON_DECAY).add_(direction, alpha=-rate * MUON_RATE * flat.width**0.5)
 

@@ -21,6 +21,7 @@ from transformers import CLIPTokenizer
 from train.demo import edits
 from train.demo.draw import draw
 from train.demo.networks import LATENT_SIDE, TARGET_TOKENS, TEXT_TOKENS, Shape, rotations, token_positions
+from train.demo.numbers import PRODUCTS
 from train.demo.vae import to_pictures, to_tensor
 
 MAX_REFERENCES = 4
@@ -39,7 +40,7 @@ class Encoder:
 
     def __init__(self, model: Path) -> None:
         self.vae = AutoencoderKL.from_pretrained(model / "vae", torch_dtype=torch.float32).eval()
-        self.vae.encoder.bfloat16()
+        self.vae.encoder.to(PRODUCTS)
         self.shift, self.scale = self.vae.config.shift_factor, self.vae.config.scaling_factor
         self.t5 = Tokenizer.from_file(str(model / "tokenizer_2" / "tokenizer.json"))
         self.clip = CLIPTokenizer.from_pretrained(model / "tokenizer")
@@ -47,7 +48,7 @@ class Encoder:
     @torch.no_grad()
     def pictures(self, pictures: np.ndarray) -> Tensor:
         """uint8 [n,128,128,3] to normalised tokens [n,64,64]."""
-        x = to_tensor(pictures).bfloat16()
+        x = to_tensor(pictures).to(PRODUCTS)
         parts = [self.vae.encoder(part)[:, :16] for part in x.split(ENCODED_TOGETHER)]
         mean = torch.cat(parts).float()
         return pack((mean - self.shift) * self.scale)
@@ -114,6 +115,17 @@ class Batch:
     words: int  # leading text tokens that the transformer sees; the rest is padding
     cos: Tensor  # [B,1,N,pairs]
     sin: Tensor
+    others: list[Tensor | None]  # of each sample: other right answers [n,K,64]
+
+    def nearest(self, guess: Tensor) -> Tensor:
+        """The right answer [B,K,64] of each sample that is nearest to a guess."""
+        answers = self.target.clone()
+        for row, others in enumerate(self.others):
+            if others is not None:
+                candidates = torch.cat((self.target[row : row + 1], others))
+                distances = ((candidates - guess[row]).square().mean(-1) * self.weight[row]).sum(1)
+                answers[row] = candidates[distances.argmin()]
+        return answers
 
 
 class Bucket:
@@ -126,6 +138,7 @@ class Bucket:
         self.weight = torch.zeros(size, TARGET_TOKENS)
         self.t5 = torch.zeros(size, TEXT_TOKENS, dtype=torch.int64)
         self.clip = torch.zeros(size, TEXT_TOKENS, dtype=torch.int64)
+        self.others: list[Tensor | None] = [None] * size
         self.cos, self.sin = (part[:, 0] for part in rotations(token_positions(references), shape))
         self.added = 0
 
@@ -133,9 +146,10 @@ class Bucket:
         return min(self.added, len(self.tokens))
 
     def add(self, tokens: Tensor, keep: np.ndarray, weight: np.ndarray, ids: tuple[list[int], list[int]]) -> None:
-        """One sample."""
-        row = self.added % len(self.tokens)
-        self.tokens[row] = tokens
+        """One sample: its target and references, then the other right answers."""
+        row, pictures = self.added % len(self.tokens), self.tokens.shape[1]
+        self.tokens[row] = tokens[:pictures]
+        self.others[row] = tokens[pictures:].bfloat16() if len(tokens) > pictures else None
         self.keep[row] = torch.from_numpy(keep)
         self.weight[row] = torch.from_numpy(weight)
         self.t5[row], self.clip[row] = torch.tensor(ids[0]), torch.tensor(ids[1])
@@ -166,6 +180,10 @@ class Bucket:
             words,
             self.cos[which, chosen].flatten(1, 2)[:, None],
             self.sin[which, chosen].flatten(1, 2)[:, None],
+            [
+                None if self.others[row] is None else self.others[row][:, places].float()
+                for row, places in zip(rows.tolist(), target, strict=True)
+            ],
         )
 
 
@@ -199,8 +217,9 @@ class Pool:
             self.count += 1
             edit = edits.make(edits.KINDS[rng.choice(len(edits.KINDS), p=self.chances)].name, rng)
             drawn = np.stack([draw(scene) for scene in (edit.target, *edit.references)])
-            records.append((len(drawn), *importance(drawn), self.encoder.prompt(edit.prompt)))
-            pictures.append(drawn)
-        tokens = self.encoder.pictures(np.concatenate(pictures)).split([record[0] for record in records])
-        for encoded, (size, keep, weight, ids) in zip(tokens, records, strict=True):
-            self.buckets[size - 1].add(encoded, keep, weight, ids)
+            records.append((len(edit.references), *importance(drawn), self.encoder.prompt(edit.prompt)))
+            others = [draw(scene)[None] for scene in edit.alternatives]
+            pictures.append(np.concatenate((drawn, *others)))
+        tokens = self.encoder.pictures(np.concatenate(pictures)).split([len(part) for part in pictures])
+        for encoded, (references, keep, weight, ids) in zip(tokens, records, strict=True):
+            self.buckets[references].add(encoded, keep, weight, ids)
