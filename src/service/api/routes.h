@@ -81,8 +81,8 @@
       kx_handle_center_search, "Models of a type", "", "Products", "page page_size types")                   \
     X("GET", "/center/default/api/v1/model_product/detail/{model*}", KX_ACCESS_PUBLIC, KX_BODY_NONE, true,   \
       kx_handle_center_detail, "One model", "", "Product", "")                                               \
-    X("POST", "/center/default/api/v1/model_product/calculate", KX_ACCESS_PUBLIC, KX_BODY_JSON, false,       \
-      kx_handle_center_price, "The price of a submit", "ProductPriceQuery", "Price", "")                     \
+    X("POST", "/center/default/api/v1/model_product/calculate", KX_ACCESS_PUBLIC, KX_BODY_JSON_OF_ANYONE,    \
+      false, kx_handle_center_price, "The price of a submit", "ProductPriceQuery", "Price", "")              \
     X("GET", "/files/{name}", KX_ACCESS_PUBLIC, KX_BODY_NONE, false, kx_handle_file, "A stored picture", "", \
       "image/*", "")                                                                                         \
     X("GET", "/capabilities", KX_ACCESS_PUBLIC, KX_BODY_NONE, true, kx_handle_capabilities,                  \
@@ -97,7 +97,7 @@
       "", "application/json", "")                                                                            \
     X("GET", "/llms.txt", KX_ACCESS_PUBLIC, KX_BODY_NONE, true, kx_handle_llms,                              \
       "The service in short, as text", "", "text/plain", "")                                                 \
-    X("POST", "/api/v3/signin", KX_ACCESS_PUBLIC, KX_BODY_JSON, false, kx_handle_signin,                     \
+    X("POST", "/api/v3/signin", KX_ACCESS_PUBLIC, KX_BODY_JSON_OF_ANYONE, false, kx_handle_signin,           \
       "The key of a first start's sign-in link, once", "SignIn", "SignedIn", "")                             \
     X("GET", "/", KX_ACCESS_PUBLIC, KX_BODY_NONE, false, kx_handle_front_page, "The playground", "",         \
       "text/html", "")                                                                                       \

@@ -39,10 +39,10 @@ typedef enum kx_access {
 } kx_access;
 
 typedef enum kx_body {
-    KX_BODY_NONE = 0, /* a body is read and thrown away, up to 64 KiB */
-    KX_BODY_JSON,     /* kept in memory, up to settings.max_body_bytes, without a key up to 64 KiB; parsed by
-                         kx_exchange_json */
-    KX_BODY_RAW,      /* streamed into the blob store, up to settings.max_upload_bytes: kx_exchange_upload */
+    KX_BODY_NONE = 0,       /* a body is read and thrown away, up to 64 KiB */
+    KX_BODY_JSON,           /* kept in memory, up to settings.max_body_bytes; parsed by kx_exchange_json */
+    KX_BODY_JSON_OF_ANYONE, /* the same, but up to 64 KiB without a key */
+    KX_BODY_RAW,  /* streamed into the blob store, up to settings.max_upload_bytes: kx_exchange_upload */
     KX_BODY_FORM, /* multipart/form-data, its file parts streamed likewise, its fields up to 64 KiB in all */
 } kx_body;
 
@@ -94,10 +94,10 @@ const char *kx_exchange_client(const kx_exchange *exchange); /* address, seen th
 /* "https://host/prefix": settings.public_url, or what the client used to reach us. */
 const char *kx_exchange_base_url(const kx_exchange *exchange);
 const kx_key *kx_exchange_key(const kx_exchange *exchange); /* NULL on public routes without one */
-/* A client on this machine that asks under an address of its own, not through a proxy; or an admin key. Others
- * need not know of paths. */
+/* A client on this machine that asks under an address of its own, not through a proxy; or an admin key.
+ * Others need not know of paths. */
 bool kx_exchange_is_operator(const kx_exchange *exchange);
-kx_arena *kx_exchange_arena(kx_exchange *exchange);         /* lives as long as the exchange */
+kx_arena *kx_exchange_arena(kx_exchange *exchange); /* lives as long as the exchange */
 kx_http *kx_exchange_http(kx_exchange *exchange);
 const char *kx_exchange_query_text(const kx_exchange *exchange); /* all of it, as it came; "" without one */
 const char *kx_exchange_field(const kx_exchange *exchange, const char *name); /* of a form; NULL */

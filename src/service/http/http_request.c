@@ -166,6 +166,8 @@ static uint64_t cap_of(const kx_exchange *exchange)
     const kx_settings *settings = exchange->http->parts.settings;
     switch (exchange->match.route->body) {
     case KX_BODY_JSON:
+        return settings->max_body_bytes;
+    case KX_BODY_JSON_OF_ANYONE:
         return exchange->has_key || settings->max_body_bytes < KX_HTTP_SMALL_BODY_BYTES
                    ? settings->max_body_bytes
                    : KX_HTTP_SMALL_BODY_BYTES;
@@ -193,7 +195,8 @@ static bool plan_body(kx_exchange *exchange)
     kx_refusal refusal;
     kx_body body = exchange->match.route->body;
     exchange->body_cap = cap_of(exchange);
-    exchange->body.cap = body == KX_BODY_JSON ? (size_t)exchange->body_cap : 2 * KX_HTTP_SINK_BYTES;
+    bool is_json = body == KX_BODY_JSON || body == KX_BODY_JSON_OF_ANYONE;
+    exchange->body.cap = is_json ? (size_t)exchange->body_cap : 2 * KX_HTTP_SINK_BYTES;
     if (exchange->head.length > exchange->body_cap) {
         kx_answer_error(exchange, 413, "the body is %llu bytes, the limit here is %llu",
                         (unsigned long long)exchange->head.length, (unsigned long long)exchange->body_cap);
