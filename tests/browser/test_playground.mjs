@@ -415,7 +415,9 @@ test('German and Chinese words replace the English ones', async (page) => {
 test('200 past runs are paged and filtered quickly', async (page) => {
   const submits = [];
   for (let at = 0; at < 200; at += 1) submits.push({ prompt: `run ${at}`, num_inference_steps: 1, size: '64*64', images: at % 4 === 0 ? ['nowhere'] : [] });
-  for (let at = 0; at < submits.length; at += 20) await Promise.all(submits.slice(at, at + 20).map((body) => server.call('POST', 'api/v3/wavespeed-ai/flux-kontext-dev/multi', body)));
+  const made = [];
+  for (let at = 0; at < submits.length; at += 20) made.push(...await Promise.all(submits.slice(at, at + 20).map((body) => server.call('POST', 'api/v3/wavespeed-ai/flux-kontext-dev/multi', body))));
+  for (const { data } of made) await until('the runs to be past', async () => ['completed', 'failed'].includes((await server.call('GET', `api/v3/predictions/${data.id}/result`)).data.status), 300000);
   await page.click('.navlink[data-route=history]');
   await page.waitForSelector('.past:nth-child(20)');
   await page.click('nav .button:has-text("Older")');
