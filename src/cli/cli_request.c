@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Places of the words that --preset takes. */
 enum { PRESET_EXACT, PRESET_FAST };

@@ -4,8 +4,10 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/hash64.h"
+#include "base/installed.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,6 +157,29 @@ static void a_map_refuses_what_it_cannot_hold(void **state)
     kx_bytes_free(&small);
 }
 
+/* The folder beside the program before the one of the same name in the current folder. */
+static void a_folder_is_found_beside_the_program_then_here(void **state)
+{
+    (void)state;
+    char name[64], path[PATH_MAX], beside[PATH_MAX + 64] = "";
+    snprintf(name, sizeof name, "installed-%ld", (long)getpid());
+    assert_true(readlink("/proc/self/exe", beside, PATH_MAX - 1) > 0);
+    strcpy(strrchr(beside, '/') + 1, name);
+    assert_false(kx_installed_find(name, path, sizeof path));
+    assert_int_equal(chdir(test_temporary_folder()), 0);
+    test_write_file(name, "", 0);
+    assert_false(kx_installed_find(name, path, sizeof path)); /* no folder */
+    assert_int_equal(unlink(name) | mkdir(name, 0777), 0);
+    assert_true(kx_installed_find(name, path, sizeof path));
+    assert_string_equal(path, name);
+    assert_false(kx_installed_find(name, path, strlen(name)));
+    assert_int_equal(mkdir(beside, 0777), 0);
+    bool found = kx_installed_find(name, path, sizeof path);
+    assert_int_equal(rmdir(beside), 0);
+    assert_true(found);
+    assert_string_equal(path, beside);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +190,7 @@ int main(void)
         cmocka_unit_test(a_written_file_appears_whole_or_not_at_all),
         cmocka_unit_test(a_copy_is_whole_or_not_there),
         cmocka_unit_test(a_map_refuses_what_it_cannot_hold),
+        cmocka_unit_test(a_folder_is_found_beside_the_program_then_here),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

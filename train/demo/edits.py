@@ -75,7 +75,8 @@ def attempt(name: str, rng: np.random.Generator, held_out: bool, scene: Scene | 
     if draft is None:
         return None
     prompt, references, answers = draft
-    answers = [answer for answer in answers if is_clear(answer)]
+    # Training takes other right answers as targets as well, so those of its edits must not be held out either.
+    answers = [answer for answer in answers if is_clear(answer) and (held_out or not is_held_out(answer))]
     if not answers or not all(is_clear(reference) for reference in references):
         return None
     fitting = [k for k, answer in enumerate(answers) if is_held_out(answer) == held_out]
@@ -86,7 +87,7 @@ def attempt(name: str, rng: np.random.Generator, held_out: bool, scene: Scene | 
 
 
 def make(name: str, rng: np.random.Generator, held_out: bool = False) -> Edit:
-    """An edit of a kind. `held_out`: its target is of the combinations that training never sees, else never of those."""
+    """An edit of a kind. `held_out`: its target is of the combinations that training never sees, else no right answer is."""
     edit = None
     while edit is None:
         edit = attempt(name, rng, held_out)

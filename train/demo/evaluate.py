@@ -108,7 +108,7 @@ def checkpoint_results(checkpoint: Path, model: Path, tasks: list[Edit], steps: 
     from train.demo.export import checkpoint_state
     from train.demo.flow import build
     from train.demo.networks import Shape
-    from train.demo.numbers import PRODUCTS
+    from train.demo.number_format import PRODUCTS
     from train.demo.pool import Encoder
     from train.demo.sampling import make_pictures
 

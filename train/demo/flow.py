@@ -2,7 +2,7 @@
 
     python -m train.demo.flow --minutes 110                        # starts, or goes on from the checkpoint
     python -m train.demo.flow --from models/demo --minutes 110     # goes on from exported weights, optimiser fresh
-    python -m train.demo.flow --rates 1:0 --minutes 20 --name release    # from a copied checkpoint: the rate falls to nothing
+    python -m train.demo.flow --rates 1:0 --minutes 20 --name release    # from a copied checkpoint, the rate falls to nothing
 
 One process for each core, one thread in each: on matrices this small two processes lose no time at barriers within a
 step, and little when other programs run. Every process computes gradients of its own batch, then updates its half of the
@@ -128,7 +128,7 @@ def flow_losses(
 def learning_rate(updates: float, seconds: float, options: Options) -> float:
     """Factor of the full rate: warm-up, and a line from the first of `rates` to the second over the whole run."""
     first, last = options.rates
-    line = first + (last - first) * min(1.0, seconds / (60 * options.minutes))
+    line = first + (last - first) * min(1.0, seconds / max(1.0, 60 * options.minutes))
     return min(1.0, (updates + 1) / WARM_UP) * max(LEAST_RATE, line)
 
 
@@ -209,7 +209,8 @@ class Worker:
 
     def report(self, step: int, samples: int, seconds: float) -> None:
         """One line of the log."""
-        losses = " ".join("%.3f+%.3f" % tuple(map(statistics.mean, zip(*x))) if x else "-" for x in self.losses)
+        means = [[statistics.mean(loss) for loss in zip(*pairs, strict=True)] for pairs in self.losses]
+        losses = " ".join("+".join(f"{mean:.3f}" for mean in pair) or "-" for pair in means)
         self.losses = [[] for _ in self.losses]
         speed = self.options.processes * samples / seconds
         minutes = float(self.flat.counters[2]) / 60

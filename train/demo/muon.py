@@ -9,7 +9,7 @@ from collections import defaultdict
 
 import torch
 
-from train.demo.numbers import PRODUCTS
+from train.demo.number_format import PRODUCTS
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration that drives all singular values towards 1
 

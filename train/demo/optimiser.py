@@ -1,8 +1,8 @@
 """All parameters in flat buffers that two training processes share, and the update of each process's half.
 
 The squares of the transformer's blocks come first and are updated by Muon, all others by AdamW. Each process computes
-gradients with a copy in `PRODUCTS`, waits, updates its half of the f32 values from the mean of all gradients, and waits again;
-nothing is ever sent.
+gradients with a copy in `PRODUCTS`, waits, updates its half of the f32 values from the mean of all gradients, and waits
+again; nothing is ever sent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from train.demo.muon import orthogonalise
-from train.demo.numbers import PRODUCTS
+from train.demo.number_format import PRODUCTS
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier

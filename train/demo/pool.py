@@ -21,7 +21,7 @@ from transformers import CLIPTokenizer
 from train.demo import edits
 from train.demo.draw import draw
 from train.demo.networks import LATENT_SIDE, TARGET_TOKENS, TEXT_TOKENS, Shape, rotations, token_positions
-from train.demo.numbers import PRODUCTS
+from train.demo.number_format import PRODUCTS
 from train.demo.vae import to_pictures, to_tensor
 
 MAX_REFERENCES = 4
@@ -216,10 +216,10 @@ class Pool:
             rng = np.random.default_rng((self.seed, self.rank, self.count))
             self.count += 1
             edit = edits.make(edits.KINDS[rng.choice(len(edits.KINDS), p=self.chances)].name, rng)
-            drawn = np.stack([draw(scene) for scene in (edit.target, *edit.references)])
-            records.append((len(edit.references), *importance(drawn), self.encoder.prompt(edit.prompt)))
-            others = [draw(scene)[None] for scene in edit.alternatives]
-            pictures.append(np.concatenate((drawn, *others)))
+            drawn = np.stack([draw(scene) for scene in (edit.target, *edit.references, *edit.alternatives)])
+            count = len(edit.references)
+            records.append((count, *importance(drawn[: 1 + count]), self.encoder.prompt(edit.prompt)))
+            pictures.append(drawn)
         tokens = self.encoder.pictures(np.concatenate(pictures)).split([len(part) for part in pictures])
         for encoded, (references, keep, weight, ids) in zip(tokens, records, strict=True):
             self.buckets[references].add(encoded, keep, weight, ids)

@@ -51,6 +51,14 @@ def grammar_keeps_its_promises() -> None:
             assert all(is_clear(scene) for scene in (*edit.references, *edit.outcomes)), kind.name
 
 
+def training_meets_nothing_held_out() -> None:
+    """No right answer of its edits is of the combinations kept apart: each of them can become a target."""
+    made = edits(held_out=False)
+    assert sum(len(edit.alternatives) for edit in made) > PER_KIND
+    for edit in made:
+        assert not any(map(is_held_out, edit.outcomes)), edit.kind
+
+
 def truth_passes() -> None:
     """Every right answer passes, for every kind."""
     for edit in edits():
@@ -190,9 +198,9 @@ def shifted_result_fails() -> None:
 
 
 TESTS: tuple[Callable[[], None], ...] = (
-    drawing_is_deterministic, grammar_keeps_its_promises, truth_passes, slightly_noisy_truth_passes, unedited_input_fails,
-    other_references_fail, wrong_reference_fails, invented_object_fails, left_over_fails, mottled_left_over_fails, one_wrong_part_fails,
-    blurred_result_fails, shifted_result_fails,
+    drawing_is_deterministic, grammar_keeps_its_promises, training_meets_nothing_held_out, truth_passes, slightly_noisy_truth_passes,
+    unedited_input_fails, other_references_fail, wrong_reference_fails, invented_object_fails, left_over_fails, mottled_left_over_fails,
+    one_wrong_part_fails, blurred_result_fails, shifted_result_fails,
 )
 
 

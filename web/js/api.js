@@ -113,9 +113,21 @@ async function* eventsOf(answer) {
   }
 }
 
+/* A browser opens six connections to a server of HTTP/1.1, for all its tabs, and a stream holds one: so the oldest runs, which
+ * are or will be computed first, have streams, and the others are asked for. */
+const STREAMS_MOST = 2;
+const followed = new Set(); // ids, the oldest first
+
+const mayStream = (id) => [...followed].slice(0, STREAMS_MOST).includes(id);
+
 /* Calls onChange(prediction) at each change until the end, onPreview(data URI) for each preview, onOffline(true|false) when the
  * server goes and comes. Ends when the prediction does, when it is gone (404: onChange with status "deleted"), or with `signal`. */
-export async function follow(id, { onChange, onPreview, onOffline, signal }) {
+export async function follow(id, handlers) {
+  followed.add(id);
+  try { await followToEnd(id, handlers); } finally { followed.delete(id); }
+}
+
+async function followToEnd(id, { onChange, onPreview, onOffline, signal }) {
   let last = '';
   let failures = 0;
   let offline = false;
@@ -126,7 +138,7 @@ export async function follow(id, { onChange, onPreview, onOffline, signal }) {
   };
   while (!signal?.aborted) {
     try {
-      if (failures < 3) {
+      if (failures < 3 && mayStream(id)) {
         const answer = await raw('GET', `api/v3/predictions/${id}/stream`, { headers: last ? { 'Last-Event-ID': last } : {}, signal });
         if (answer.status === 404) { onChange({ id, status: 'deleted', error: '', outputs: [] }); return; }
         if (answer.ok && (answer.headers.get('Content-Type') ?? '').startsWith('text/event-stream')) {
@@ -155,6 +167,6 @@ export async function follow(id, { onChange, onPreview, onOffline, signal }) {
       here(true);
       failures = 0; // streams are tried again once the server is back
     }
-    await wait(offline ? 2000 : 1000, signal);
+    await wait(offline || !mayStream(id) ? 2000 : 1000, signal);
   }
 }

@@ -55,10 +55,8 @@ static inline __m256i step_sums(step_state s)
 
 #include "engine/kernels/x86/packed_avx2.h"
 
-enum {
-    PLANE_I8 = STEP_LEFT_BYTES * KX_PLANE_BYTES,
-    PLANE_BF16 = KX_PLANE_BYTES / 2
-}; /* of a row: bytes, values */
+/* A plane of a row: bytes of int8 once they are widened, values of bf16. */
+enum { PLANE_I8 = STEP_LEFT_BYTES * KX_PLANE_BYTES, PLANE_BF16 = KX_PLANE_BYTES / 2 };
 
 /* The planes of up to ROWS rows of an operand, widened once for all blocks: [planes][ROWS] rows. A tile then
  * takes its values with a broadcasting load, which costs no arithmetic. */
