@@ -35,6 +35,7 @@ class Edit:
     references: tuple[Scene, ...]
     target: Scene
     alternatives: tuple[Scene, ...] = ()  # other right answers
+    rank: int = 0  # place of the target among them, in the order of the kind
 
     @property
     def outcomes(self) -> tuple[Scene, ...]:
@@ -82,8 +83,9 @@ def attempt(name: str, rng: np.random.Generator, held_out: bool, scene: Scene | 
     fitting = [k for k, answer in enumerate(answers) if is_held_out(answer) == held_out]
     if not fitting:
         return None
-    target = answers.pop(fitting[int(rng.integers(len(fitting)))])
-    return Edit(name, noisy(rng, prompt), tuple(references), target, tuple(answers))
+    rank = fitting[int(rng.integers(len(fitting)))]
+    target = answers.pop(rank)
+    return Edit(name, noisy(rng, prompt), tuple(references), target, tuple(answers), rank)
 
 
 def make(name: str, rng: np.random.Generator, held_out: bool = False) -> Edit:

@@ -12,6 +12,8 @@ from train.demo.networks import Shape, gelu, linear, rms_norm
 
 T5_BUCKETS = 32
 T5_DISTANCE = 128
+NEIGHBOURS = (-1, 1, -2)  # offsets at which the first heads look at the start
+NEIGHBOUR_BIAS = 4.0
 
 
 def position_buckets(length: int) -> Tensor:
@@ -65,8 +67,10 @@ class T5(nn.Module):
         return rms_norm(x, self.norm)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Random weights; the scores have no scaling, so q is drawn smaller."""
+        """Random weights, and heads that look at neighbours; the scores have no scaling, so q is drawn smaller."""
         nn.init.normal_(self.embedding, generator=generator)
+        for head, offset in enumerate(NEIGHBOURS):
+            self.bias[abs(offset) + T5_BUCKETS // 2 * (offset > 0), head] = NEIGHBOUR_BIAS
         for layer in self.layers:
             for part in (layer.qkv, layer.out, layer.gate_up, layer.down):
                 nn.init.normal_(part.weight, std=0.7 / math.sqrt(part.in_features), generator=generator)

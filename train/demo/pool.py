@@ -32,6 +32,7 @@ FOLLOW = 4.0  # how much likelier a token of the first reference is kept where t
 ENCODED_TOGETHER = 8
 ALL_WORDS = 0.3  # share of batches that keep all padding of the prompts
 CHANGE_SHARE = 0.35  # of the loss that the changed tokens of a picture make up, as far as the two bounds allow
+TIE = 2.0  # right answers up to this many times as far (squared) as the nearest are a tie
 CHANGE_WEIGHTS = (3.0, 16.0)  # bounds of the weight of a changed target token against that of an unchanged one
 
 
@@ -115,17 +116,20 @@ class Batch:
     words: int  # leading text tokens that the transformer sees; the rest is padding
     cos: Tensor  # [B,1,N,pairs]
     sin: Tensor
-    others: list[Tensor | None]  # of each sample: other right answers [n,K,64]
+    answers: list[Tensor | None]  # of each sample with several right answers: those [n,K,64], in the order of its kind
 
     def nearest(self, guess: Tensor) -> Tensor:
-        """The right answer [B,K,64] of each sample that is nearest to a guess."""
-        answers = self.target.clone()
-        for row, others in enumerate(self.others):
-            if others is not None:
-                candidates = torch.cat((self.target[row : row + 1], others))
-                distances = ((candidates - guess[row]).square().mean(-1) * self.weight[row]).sum(1)
-                answers[row] = candidates[distances.argmin()]
-        return answers
+        """The right answer [B,K,64] of each sample that is nearest to a guess.
+
+        Of a tie the first counts: a guess between left and right, or red and orange, cannot say which, and noise that
+        decides at random teaches the model to stay there.
+        """
+        nearest = self.target.clone()
+        for row, answers in enumerate(self.answers):
+            if answers is not None:
+                distances = ((answers - guess[row]).square().mean(-1) * self.weight[row]).sum(1)
+                nearest[row] = answers[(distances <= TIE * distances.min()).int().argmax()]
+        return nearest
 
 
 class Bucket:
@@ -138,18 +142,20 @@ class Bucket:
         self.weight = torch.zeros(size, TARGET_TOKENS)
         self.t5 = torch.zeros(size, TEXT_TOKENS, dtype=torch.int64)
         self.clip = torch.zeros(size, TEXT_TOKENS, dtype=torch.int64)
-        self.others: list[Tensor | None] = [None] * size
+        self.answers: list[Tensor | None] = [None] * size
         self.cos, self.sin = (part[:, 0] for part in rotations(token_positions(references), shape))
         self.added = 0
 
     def __len__(self) -> int:
         return min(self.added, len(self.tokens))
 
-    def add(self, tokens: Tensor, keep: np.ndarray, weight: np.ndarray, ids: tuple[list[int], list[int]]) -> None:
-        """One sample: its target and references, then the other right answers."""
+    def add(self, tokens: Tensor, rank: int, keep: np.ndarray, weight: np.ndarray, ids: tuple[list[int], list[int]]) -> None:
+        """One sample: its target and references, then the other right answers, of which `rank` come before the target."""
         row, pictures = self.added % len(self.tokens), self.tokens.shape[1]
         self.tokens[row] = tokens[:pictures]
-        self.others[row] = tokens[pictures:].bfloat16() if len(tokens) > pictures else None
+        first = pictures + rank
+        answers = torch.cat((tokens[pictures:first], tokens[:1], tokens[first:])).bfloat16()
+        self.answers[row] = answers if len(answers) > 1 else None
         self.keep[row] = torch.from_numpy(keep)
         self.weight[row] = torch.from_numpy(weight)
         self.t5[row], self.clip[row] = torch.tensor(ids[0]), torch.tensor(ids[1])
@@ -181,7 +187,7 @@ class Bucket:
             self.cos[which, chosen].flatten(1, 2)[:, None],
             self.sin[which, chosen].flatten(1, 2)[:, None],
             [
-                None if self.others[row] is None else self.others[row][:, places].float()
+                None if self.answers[row] is None else self.answers[row][:, places].float()
                 for row, places in zip(rows.tolist(), target, strict=True)
             ],
         )
@@ -218,8 +224,8 @@ class Pool:
             edit = edits.make(edits.KINDS[rng.choice(len(edits.KINDS), p=self.chances)].name, rng)
             drawn = np.stack([draw(scene) for scene in (edit.target, *edit.references, *edit.alternatives)])
             count = len(edit.references)
-            records.append((count, *importance(drawn[: 1 + count]), self.encoder.prompt(edit.prompt)))
+            records.append((count, edit.rank, *importance(drawn[: 1 + count]), self.encoder.prompt(edit.prompt)))
             pictures.append(drawn)
         tokens = self.encoder.pictures(np.concatenate(pictures)).split([len(part) for part in pictures])
-        for encoded, (references, keep, weight, ids) in zip(tokens, records, strict=True):
-            self.buckets[references].add(encoded, keep, weight, ids)
+        for encoded, (references, *record) in zip(tokens, records, strict=True):
+            self.buckets[references].add(encoded, *record)
