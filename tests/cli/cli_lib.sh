@@ -50,6 +50,7 @@ ends() {
 
 # start ARGUMENTS...: a server on a free port, with --json; its words are in $work/start
 start() {
+    rm -f "$work/start" # the words of a start before are not this one's
     "$kontext" serve --json --data "$data" --listen 127.0.0.1:0 "$@" >"$work/start" 2>"$work/log" </dev/null &
     server=$!
     tries=0
