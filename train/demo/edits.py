@@ -35,7 +35,7 @@ class Edit:
     references: tuple[Scene, ...]
     target: Scene
     alternatives: tuple[Scene, ...] = ()  # other right answers
-    rank: int = 0  # place of the target among them, in the order of the kind
+    rank: int = 0  # how many of those come before the target, in the order of the kind
 
     @property
     def outcomes(self) -> tuple[Scene, ...]:

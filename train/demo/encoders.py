@@ -69,8 +69,9 @@ class T5(nn.Module):
     def initialise(self, generator: torch.Generator) -> None:
         """Random weights, and heads that look at neighbours; the scores have no scaling, so q is drawn smaller."""
         nn.init.normal_(self.embedding, generator=generator)
+        buckets = position_buckets(4)
         for head, offset in enumerate(NEIGHBOURS):
-            self.bias[abs(offset) + T5_BUCKETS // 2 * (offset > 0), head] = NEIGHBOUR_BIAS
+            self.bias[buckets[2, 2 + offset], head] = NEIGHBOUR_BIAS
         for layer in self.layers:
             for part in (layer.qkv, layer.out, layer.gate_up, layer.down):
                 nn.init.normal_(part.weight, std=0.7 / math.sqrt(part.in_features), generator=generator)

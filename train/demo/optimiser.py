@@ -146,9 +146,8 @@ class Updater:
         second = flat.square[rest]
         first.lerp_(gradient, 1 - ADAM_BETAS[0])
         second.lerp_(gradient.square_(), 1 - ADAM_BETAS[1])
-        root = (second / (1 - ADAM_BETAS[1] ** count)).sqrt_().add_(1e-8)
-        direction = (first / root).mul_(flat.factor[rest])
-        flat.master[self.adam].add_(direction, alpha=-rate * ADAM_RATE / (1 - ADAM_BETAS[0] ** count))
+        root = (second / (1 - ADAM_BETAS[1] ** count)).sqrt_().add_(1e-8).div_(flat.factor[rest])
+        flat.master[self.adam].addcdiv_(first, root, value=-rate * ADAM_RATE / (1 - ADAM_BETAS[0] ** count))
 
         for part in (self.muon, self.adam):
             flat.average[part].lerp_(flat.master[part], 1 - decay)

@@ -32,8 +32,8 @@ FOLLOW = 4.0  # how much likelier a token of the first reference is kept where t
 ENCODED_TOGETHER = 8
 ALL_WORDS = 0.3  # share of batches that keep all padding of the prompts
 CHANGE_SHARE = 0.35  # of the loss that the changed tokens of a picture make up, as far as the two bounds allow
-TIE = 2.0  # right answers up to this many times as far (squared) as the nearest are a tie
 CHANGE_WEIGHTS = (3.0, 16.0)  # bounds of the weight of a changed target token against that of an unchanged one
+TIE = 2.0  # right answers up to this many times as far (squared) as the nearest are a tie
 
 
 class Encoder:

@@ -1,6 +1,6 @@
 """Puts a fresh T5 encoder into an exported model: it gives what the old one gives, and knows each word's neighbours.
 
-    python -m train.demo.renew_t5 models/demo --steps 2500
+    python -m train.demo.renew_t5 models/demo
 
 A T5 trained too fast becomes a table of words: what its first MLP adds is a hundred times what attention brought, the
 scores of its second layer saturate, and no gradient tells either of them anything any more. Then a colour is not bound to
@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from train.demo import edits
 from train.demo.encoders import T5
 from train.demo.export import export
+from train.demo.flow import build
 from train.demo.names import read_folder
 from train.demo.networks import Shape
 from train.demo.pool import Encoder
 
-PREFIX = "text.t5."
 PROMPTS = 12_000
 BATCH = 64
 RATE = 2e-3
@@ -43,7 +43,7 @@ def prompts(encoder: Encoder, count: int, seed: int) -> Tensor:
     rows = []
     for number in range(count):
         rng = np.random.default_rng((seed, number))
-        edit = edits.make(edits.KINDS[rng.choice(len(chances), p=chances / chances.sum())].name, rng)
+        edit = edits.make(edits.KINDS[rng.choice(len(chances), p=chances)].name, rng)
         rows.append(encoder.prompt(edit.prompt)[0])
     return torch.tensor(rows)
 
@@ -82,15 +82,15 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="exported folder; its T5 encoder is replaced")
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     shape = Shape.of_folder(args.model)
-    state = read_folder(args.model, shape)
-    old = T5(shape)
-    old.load_state_dict({name.removeprefix(PREFIX): value.float() for name, value in state.items() if name.startswith(PREFIX)})
-    fresh = renew(old, prompts(Encoder(args.model), PROMPTS, args.seed), shape, args.steps, args.seed)
-    export(state | {PREFIX + name: value.detach() for name, value in fresh.state_dict().items()}, args.model, shape)
+    modules = build(shape, args.seed)
+    modules.load_state_dict(read_folder(args.model, shape))
+    ids = prompts(Encoder(args.model), PROMPTS, args.seed)
+    modules["text"].t5 = renew(modules["text"].t5, ids, shape, args.steps, args.seed)
+    export(modules.state_dict(), args.model, shape)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,15 @@ def training_meets_nothing_held_out() -> None:
         assert not any(map(is_held_out, edit.outcomes)), edit.kind
 
 
+def rank_tells_the_order_of_the_kind() -> None:
+    """With the target in its place the right answers stand as their maker listed them."""
+    for seed in range(PER_KIND):
+        edit = make("open_side", np.random.default_rng(seed), held_out=True)
+        rest = [scene.ground_side for scene in edit.alternatives]
+        sides = [*rest[: edit.rank], edit.target.ground_side, *rest[edit.rank :]]
+        assert sides == sorted(sides) and len(set(sides)) == len(sides), (seed, sides)
+
+
 def truth_passes() -> None:
     """Every right answer passes, for every kind."""
     for edit in edits():
@@ -198,8 +207,8 @@ def shifted_result_fails() -> None:
 
 
 TESTS: tuple[Callable[[], None], ...] = (
-    drawing_is_deterministic, grammar_keeps_its_promises, training_meets_nothing_held_out, truth_passes, slightly_noisy_truth_passes,
-    unedited_input_fails, other_references_fail, wrong_reference_fails, invented_object_fails, left_over_fails, mottled_left_over_fails,
+    drawing_is_deterministic, grammar_keeps_its_promises, training_meets_nothing_held_out, rank_tells_the_order_of_the_kind,
+    truth_passes, slightly_noisy_truth_passes, unedited_input_fails, other_references_fail, wrong_reference_fails, invented_object_fails, left_over_fails, mottled_left_over_fails,
     one_wrong_part_fails, blurred_result_fails, shifted_result_fails,
 )
 
