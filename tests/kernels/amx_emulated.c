@@ -1,7 +1,9 @@
 #include "amx_emulated.h"
 
+#include "lanes_emulated.h"
 #include "tiles_emulated.h"
 
+#include "engine/kernels/x86/attend_tiles.h"
 #include "engine/kernels/x86/packed_tiles.h"
 
 static void enter(void)
@@ -29,6 +31,11 @@ static void tile_bf16(int64_t rows, int64_t blocks, int64_t planes, const uint16
                                     b_block, NULL, NULL, NULL, add, c, c_stride});
 }
 
+static void attend(const kx_attend *call)
+{
+    attend_by_tiles(call);
+}
+
 const kx_kernels *test_amx_emulated(void)
 {
     static kx_kernels set;
@@ -41,5 +48,6 @@ const kx_kernels *test_amx_emulated(void)
     set.leave_tiles = leave;
     set.tile_i8 = tile_i8;
     set.tile_bf16 = tile_bf16;
+    set.attend = attend;
     return &set;
 }

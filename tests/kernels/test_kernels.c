@@ -340,36 +340,75 @@ static void streaming_softmax_is_that_of_plain_c(void **state)
     test_every_set(every_softmax);
 }
 
-/* Three blocks one after the other; rounding to bf16 may change a value by 1/256. */
+/* What a test's rows of a softmax carry. */
+typedef struct softmax_rows {
+    float max[KX_SOFTEN_ROWS], sum[KX_SOFTEN_ROWS], factor[KX_SOFTEN_ROWS], share[KX_SOFTEN_ROWS],
+        scale[KX_SOFTEN_ROWS];
+} softmax_rows;
+
+static kx_soften_rows begun(softmax_rows *rows)
+{
+    memset(rows, 0, sizeof *rows);
+    for (int r = 0; r < KX_SOFTEN_ROWS; r++) rows->max[r] = -INFINITY;
+    return (kx_soften_rows){rows->max, rows->sum, rows->factor, rows->share, rows->scale};
+}
+
+/* How many rows the i-th size is tried with: one, a part of a register, one and a part of another, all. */
+static int64_t soften_rows_of(int i)
+{
+    const int64_t counts[] = {1, 3, 19, KX_SOFTEN_ROWS};
+    return counts[i % 4];
+}
+
+/* Row r of planes of bytes, `plane` bytes apart: the bytes of value k, `size` each. */
+static const void *plane_value(const void *planes, int64_t plane, int64_t r, int64_t k, int64_t size)
+{
+    int64_t values = KX_PLANE_BYTES / size;
+    return (const uint8_t *)planes + k / values * plane + r * KX_PLANE_BYTES + k % values * size;
+}
+
+/* bf16 exponentials of a row, n of them in whole planes; rounding may change a value by 1/256. */
+static void check_soften_row(const float *s, int64_t n, float max, const void *got, int64_t plane, int64_t r,
+                             double own_error)
+{
+    for (int64_t k = 0; k < (n + 31) / 32 * 32; k++) {
+        uint16_t bits;
+        memcpy(&bits, plane_value(got, plane, r, k, 2), sizeof bits);
+        double value = k < n ? exp((double)s[k] - (double)max) : 0;
+        assert_true(fabs((double)kx_bf16_to_f32(bits) - value) <= (1.0 / 256 + own_error) * value + 2e-38);
+        assert_true(k < n || bits == 0);
+    }
+}
+
+/* Three blocks one after the other. */
 static void every_soften(const kx_kernels *set)
 {
-    enum { PLANE = KX_PLANE_BYTES + 64, VALUES = KX_PLANE_BYTES / 2 };
     test_random random = {17};
     for (int i = 0; i < ODD_SIZES; i++) {
-        int64_t n = odd_size(i), planes = (n + VALUES - 1) / VALUES, count = planes * PLANE / 4 - 16;
-        float *s = guarded_random(&random, n), *got = test_guarded(count);
-        uint16_t *expected = calloc((size_t)(planes * PLANE), 1);
-        float max = -INFINITY, sum = 0, expected_max = max, expected_sum = sum;
+        int64_t n = odd_size(i), planes = (n + 31) / 32, rows = soften_rows_of(i), stride = n + 3;
+        int64_t plane = (rows + 1) * KX_PLANE_BYTES, count = planes * plane / 4 - KX_PLANE_BYTES / 4;
+        float *s = guarded_random(&random, rows * stride), *got = test_guarded(count);
+        float *expected = test_guarded(count);
+        softmax_rows mine, theirs;
+        kx_soften_rows state = begun(&mine), expected_state = begun(&theirs);
         for (int round = 0; round < 3; round++) {
-            for (int64_t k = 0; k < n; k++) s[k] = 20 * test_random_value(&random);
-            float factor = set->soften(n, s, &max, &sum, (uint16_t *)(void *)got, PLANE);
-            float expected_factor = portable()->soften(n, s, &expected_max, &expected_sum, expected, PLANE);
-            assert_true(max == expected_max && (round > 0 || factor == 0.0f));
-            assert_true(fabsf(factor - expected_factor) <= 1e-6f);
-            assert_true(fabsf(sum - expected_sum) <= 2e-4f * expected_sum);
-            for (int64_t k = 0; k < planes * VALUES; k++) {
-                int64_t at = k / VALUES * PLANE / 2 + k % VALUES;
-                double p = (double)kx_bf16_to_f32(((uint16_t *)(void *)got)[at]);
-                double q = (double)kx_bf16_to_f32(expected[at]);
-                double value = k < n ? exp((double)s[k] - (double)max) : 0;
-                assert_true(fabs(p - value) <= (1.0 / 256 + 2e-4) * value + 1e-37);
-                assert_true(fabs(q - value) <= (1.0 / 256 + 2e-6) * value + 1e-37);
+            for (int64_t k = 0; k < rows * stride; k++)
+                s[k] = (n > 100 ? 60 : 20) * test_random_value(&random);
+            set->soften(rows, n, s, stride, &state, (uint16_t *)(void *)got, plane);
+            portable()->soften(rows, n, s, stride, &expected_state, (uint16_t *)(void *)expected, plane);
+            for (int64_t r = 0; r < rows; r++) {
+                assert_true(mine.max[r] == theirs.max[r] && (round > 0 || mine.factor[r] == 0.0f));
+                assert_true(fabsf(mine.factor[r] - theirs.factor[r]) <= 1e-6f);
+                assert_true(fabsf(mine.sum[r] - theirs.sum[r]) <= 2e-4f * theirs.sum[r]);
+                check_soften_row(s + r * stride, n, mine.max[r], got, plane, r, 2e-4);
+                check_soften_row(s + r * stride, n, mine.max[r], expected, plane, r, 2e-6);
             }
             test_guarded_check(got, count, "soften");
+            test_guarded_check(expected, count, "soften");
         }
         test_guarded_free(s);
         test_guarded_free(got);
-        free(expected);
+        test_guarded_free(expected);
     }
 }
 
@@ -379,39 +418,51 @@ static void exponentials_in_bf16_are_close_to_exp(void **state)
     test_every_set(every_soften);
 }
 
-/* Three blocks one after the other: bytes within one step of 254 exp(s - top), and weights, with what is
- * spread over all keys, that add up to *sum. Values past the end are ones. */
+/* The bytes of a row: within one step of 254 exp(s - top), ones past the end. Returns the sum of the weights
+ * that they and what is spread over all keys stand for. */
+static double check_weights(const float *s, int64_t n, double top, const void *got, int64_t plane, int64_t r,
+                            const softmax_rows *rows)
+{
+    double weights = 0;
+    for (int64_t k = 0; k < (n + KX_PLANE_BYTES - 1) / KX_PLANE_BYTES * KX_PLANE_BYTES; k++) {
+        int byte = *(const uint8_t *)plane_value(got, plane, r, k, 1);
+        double value = k < n ? 254 * exp((double)s[k] - top) : 0;
+        assert_true(byte >= 1 && fabs(byte - 1 - value) <= (k < n ? 0.5 + 0.03 : 0));
+        if (k < n) weights += (byte - KX_OPERAND_OFFSET) * (double)rows->scale[r] + (double)rows->share[r];
+    }
+    return weights;
+}
+
+/* Three blocks one after the other: weights add up to the row's sum, which is exact. */
 static void every_soften_i8(const kx_kernels *set)
 {
-    enum { PLANE = KX_PLANE_BYTES + 64 };
     test_random random = {18};
     for (int i = 0; i < ODD_SIZES; i++) {
         int64_t n = odd_size(i), planes = (n + KX_PLANE_BYTES - 1) / KX_PLANE_BYTES;
-        int64_t count = planes * PLANE / 4 - 16;
-        float *s = guarded_random(&random, n), *got = test_guarded(count), max = -INFINITY, sum = 0;
-        double exact = 0;
+        int64_t rows = soften_rows_of(i), stride = n + 3;
+        int64_t plane = (rows + 1) * KX_PLANE_BYTES, count = planes * plane / 4 - KX_PLANE_BYTES / 4;
+        float *s = guarded_random(&random, rows * stride), *got = test_guarded(count);
+        softmax_rows now;
+        kx_soften_rows state = begun(&now);
+        double exact[KX_SOFTEN_ROWS] = {0};
         for (int round = 0; round < 3; round++) {
-            double top = -INFINITY, before = (double)max, before_sum = (double)sum, weights = 0;
-            for (int64_t k = 0; k < n; k++) {
-                s[k] = 6 * test_random_value(&random);
-                top = fmax(top, (double)s[k]);
+            softmax_rows before = now;
+            for (int64_t k = 0; k < rows * stride; k++) s[k] = 6 * test_random_value(&random);
+            set->soften_i8(rows, n, s, stride, &state, (uint8_t *)(void *)got, plane);
+            for (int64_t r = 0; r < rows; r++) {
+                const float *row = s + r * stride;
+                double top = -INFINITY, max = (double)now.max[r], old = (double)before.max[r];
+                for (int64_t k = 0; k < n; k++) top = fmax(top, (double)row[k]);
+                assert_true(max == fmax(old, top) && (round > 0 || now.factor[r] == 0.0f));
+                assert_true(fabs((double)now.factor[r] - exp(old - max)) <= 1e-6);
+                assert_true(fabs((double)now.scale[r] - exp(top - max) / 254) <= 1e-8);
+                double weights = check_weights(row, n, top, got, plane, r, &now);
+                exact[r] *= exp(old - max);
+                for (int64_t k = 0; k < n; k++) exact[r] += exp((double)row[k] - max);
+                assert_true(fabs((double)now.sum[r] - exact[r]) <= 2e-4 * exact[r]);
+                double grown = (double)now.sum[r] - (double)before.sum[r] * (double)now.factor[r];
+                assert_true(fabs(weights - grown) <= 2e-5 * (double)now.sum[r]);
             }
-            kx_softened softened = set->soften_i8(n, s, &max, &sum, (uint8_t *)(void *)got, PLANE);
-            assert_true((double)max == fmax(before, top) && (round > 0 || softened.factor == 0.0f));
-            assert_true(fabs((double)softened.factor - exp(before - (double)max)) <= 1e-6);
-            assert_true(fabs((double)softened.scale - exp(top - (double)max) / 254) <= 1e-8);
-            for (int64_t k = 0; k < planes * KX_PLANE_BYTES; k++) {
-                int byte = ((uint8_t *)(void *)got)[k / KX_PLANE_BYTES * PLANE + k % KX_PLANE_BYTES];
-                double value = k < n ? 254 * exp((double)s[k] - top) : 0;
-                assert_true(byte >= 1 && fabs(byte - 1 - value) <= (k < n ? 0.5 + 0.03 : 0));
-                if (k < n)
-                    weights += (byte - KX_OPERAND_OFFSET) * (double)softened.scale + (double)softened.share;
-            }
-            exact *= exp(before - (double)max);
-            for (int64_t k = 0; k < n; k++) exact += exp((double)s[k] - (double)max);
-            assert_true(fabs((double)sum - exact) <= 2e-4 * exact);
-            double grown = (double)sum - before_sum * (double)softened.factor;
-            assert_true(fabs(weights - grown) <= 2e-5 * (double)sum);
             test_guarded_check(got, count, "soften_i8");
         }
         test_guarded_free(s);

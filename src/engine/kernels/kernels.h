@@ -21,8 +21,12 @@
 #include "engine/tensor/ops.h"
 
 enum {
-    KX_DOT_ROWS_MAX = 8,     /* rows of x that `dots` takes */
-    KX_HADAMARD_MAX = 512,   /* values that `hadamard` takes: a group of int8 */
+    KX_DOT_ROWS_MAX = 8,   /* rows of x that `dots` takes */
+    KX_HADAMARD_MAX = 512, /* values that `hadamard` takes: a group of int8 */
+    KX_SOFTEN_ROWS = 32,   /* of one call of soften */
+    KX_ATTEND_KEYS = 256,  /* of one call of attend */
+    KX_ATTEND_ROWS = 16,   /* what the rows of such a call are a multiple of */
+    KX_ATTEND_SCRATCH = 2 * KX_ATTEND_ROWS * 64 * 4,
     KX_WINOGRAD_POINTS = 8,  /* a tile has 8 x 8 inputs */
     KX_WINOGRAD_OUTPUTS = 6, /* and 6 x 6 outputs of a 3 x 3 convolution */
 };
@@ -30,22 +34,52 @@ enum {
 /* A group whose largest value is less counts as zeros: 127 / x must not be infinite. */
 #define KX_QUANTISE_LEAST 1e-36f
 
+/* See attend. */
+#define KX_ATTEND_SUM_MOST 1e30f
+
 /* The most that one call of a packed tile takes. */
 typedef struct kx_tile_limit {
     int64_t rows, blocks;
 } kx_tile_limit;
 
-/* +1 or -1: the Rudin-Shapiro sequence, whose Hadamard spectrum has no peak. So the mean of a row, like any sum
- * of it that Hadamard's matrix would gather in one place, is spread evenly. */
+/* +1 or -1: the Rudin-Shapiro sequence, whose Hadamard spectrum has no peak. So the mean of a row, like any
+ * sum of it that Hadamard's matrix would gather in one place, is spread evenly. */
 extern const float kx_hadamard_signs[KX_HADAMARD_MAX];
 
-/* What one block of keys does to a row of attention in int8: with d (n) the sum over the block's keys of the
- * values that its bytes stand for,
+/* A streaming softmax of some rows, at most KX_SOFTEN_ROWS: what they carry from one block of keys to the
+ * next, and what a block does to each. What was summed so far takes `factor`. In int8, with d (n) the sum
+ * over the block's keys of the values that its bytes stand for,
  *
  *     sums = factor sums + share d + scale (the sum over the keys of (byte - 128) times the values) */
-typedef struct kx_softened {
-    float factor, share, scale;
-} kx_softened;
+typedef struct kx_soften_rows {
+    float *max, *sum;     /* read and written */
+    float *factor;        /* written */
+    float *share, *scale; /* written, by soften_i8 alone */
+} kx_soften_rows;
+
+/* Some rows of a head's queries against one block of its keys and values, in bf16, packed as
+ * ops_attention_packed.c packs them:
+ *
+ *     weights = exp(q . k - reference);  sums += weights . values;  parts += weights
+ *
+ * Rows are a multiple of KX_ATTEND_ROWS; those that nobody needs are zeros. */
+typedef struct kx_attend {
+    int64_t rows, count; /* count: keys of the block, at most KX_ATTEND_KEYS */
+    int64_t planes;      /* of a query and a key */
+    int64_t blocks;      /* of 16 columns of the values */
+    const uint8_t *q, *k, *v;
+    int64_t q_plane;
+    float *reference; /* (rows): of the first block of keys, the largest score of the first few; else read */
+    float *parts;     /* (rows, 16): the row's sum of weights is the sum of these */
+    float *sums;      /* (rows, 16 blocks) */
+    uint8_t *
+        weights; /* scratch: planes of 32 keys, weights_plane bytes apart, in which rows lie 64 bytes apart */
+    int64_t weights_plane;
+    uint8_t *scratch;               /* KX_ATTEND_SCRATCH bytes, at a multiple of 64 */
+    bool first;                     /* the first block of keys */
+    const uint8_t *next_k, *next_v; /* the next block of keys, which is asked for meanwhile */
+    int64_t next_bytes;             /* of either; 0 where there is none */
+} kx_attend;
 
 typedef struct kx_kernels {
     const char *name;
@@ -79,8 +113,8 @@ typedef struct kx_kernels {
     /* A call may have any number of rows and blocks: the tiles loop over them, and the limits are what they
      * compute together. */
     bool tiles_loop;
-    /* tile_bf16 is so much faster than `tile` that a convolution 3 x 3 takes less time by it than by Winograd's
-     * way in f32. */
+    /* tile_bf16 is so much faster than `tile` that a convolution 3 x 3 takes less time by it than by
+     * Winograd's way in f32. */
     bool conv_by_tiles;
     /* Both NULL, or what a thread calls before some packed tiles and after them (AMX keeps its tiles by
      * thread). Other kernels may be called in between. */
@@ -131,15 +165,25 @@ typedef struct kx_kernels {
      * the new maximum and grows by what was written. Returns exp(old max - m), the factor for what was summed
      * so far. */
     float (*softmax)(int64_t n, float *s, float *max, float *sum);
-    /* The same with exp(s - m) rounded to bf16 (half up) -> p: ceil(n/32) planes, p_plane bytes apart, filled
-     * up with zeros. The exponentials are within 2e-4 of the value before they are rounded, and *sum grows by
-     * them as they are then. */
-    float (*soften)(int64_t n, const float *s, float *max, float *sum, uint16_t *p, int64_t p_plane);
-    /* The same in int8. t = max s; round(254 exp(s - t)) + 1 -> p: ceil(n/64) planes, p_plane bytes apart,
-     * filled up with ones, which stand for 0. *sum grows by exp(s - m) as they are before they are rounded;
-     * what rounding takes from all of them together, `share` spreads over them evenly, so that weights
-     * always add up to *sum. */
-    kx_softened (*soften_i8)(int64_t n, const float *s, float *max, float *sum, uint8_t *p, int64_t p_plane);
+    /* The same for s (rows, n), with exp(s - m) rounded to bf16 (half up) -> rows of p, 64 bytes apart:
+     * ceil(n/32) planes, p_plane bytes apart, filled up with zeros. The exponentials are within 2e-4 of the
+     * value before they are rounded (or below 2^-126), and a row's sum grows by them as they are then. */
+    void (*soften)(int64_t rows, int64_t n, const float *s, int64_t s_stride, const kx_soften_rows *state,
+                   uint16_t *p, int64_t p_plane);
+    /* The same in int8. t = max s of a row; round(254 exp(s - t)) + 1 -> p: ceil(n/64) planes, p_plane bytes
+     * apart, filled up with ones, which stand for 0. The sum grows by exp(s - m) as they are before they are
+     * rounded; what rounding takes from all of them together, `share` spreads over them evenly, so that
+     * weights always add up to the sum. */
+    void (*soften_i8)(int64_t rows, int64_t n, const float *s, int64_t s_stride, const kx_soften_rows *state,
+                      uint8_t *p, int64_t p_plane);
+    /* NULL, or all that a block of keys does to some rows of attention, for sets whose products leave the
+     * units of the softmax idle. It is called where packed tiles may be, and is so much faster than int8 by
+     * these parts that attention is in bf16 wherever it may be in int8.
+     *
+     * The reference is not the maximum: weights may be larger than 1, and overflow where a score is above it
+     * by more than 88. So a row is right only if its sum is less than KX_ATTEND_SUM_MOST; any other one has
+     * to be computed in another way. */
+    void (*attend)(const kx_attend *call);
     /* x (rows, n) -> sums (n) += x, or += (x - mean)^2 when mean (n) is given. */
     void (*column_sums)(int64_t rows, int64_t n, const float *x, int64_t x_stride, const double *mean,
                         double *sums);

@@ -32,9 +32,9 @@
 #include <math.h>
 
 enum {
-    KEYS = 256,  /* of a block */
-    STRIPE = 24, /* rows, or a tile of the set where that has more */
-    ROWS_MOST = 192,
+    KEYS = KX_ATTEND_KEYS, /* of a block */
+    STRIPE = 24,           /* rows, or a tile of the set where that has more */
+    ROWS_MOST = 384,
     ROWS_LEAST = 48,
     CHUNKS_PER_THREAD = 24, /* of a pass, where there are as many */
     INT8_DIM_MOST = 128,
@@ -47,6 +47,7 @@ enum {
 };
 _Static_assert(INT8_DIM_MOST <= GROUP_BYTES && 2 * BF16_DIM_MOST <= GROUP_BYTES,
                "a row of a head is one group");
+_Static_assert((int)STRIPE <= (int)KX_SOFTEN_ROWS, "a stripe is softened in one call");
 _Static_assert(2 * KEYS <= GROUP_BYTES && KEYS % KX_PLANE_BYTES == 0,
                "a block of keys is whole planes of one group");
 
@@ -246,17 +247,25 @@ typedef struct attention_block {
     int64_t head, first, rows; /* head: in the pass */
     uint8_t *q, *weights;      /* planes; weights: exponentials of a stripe */
     int64_t q_plane, weights_plane;
-    float *q_scales, *row, *scores, *weight_scales, *sums, *maximum, *total, *result;
+    float *q_scales, *row, *scores, *factors, *shares, *weight_scales, *sums, *maximum, *total, *result;
+    float *parts, *spare; /* where the set attends: of the rows' totals; of a stripe, its sums and totals */
+    uint8_t *tiles;
 } attention_block;
 
 enum { SCORES_STRIDE = KEYS + KX_PACKED_COLUMNS };
+
+/* Whether the set does all that a block of keys does to some rows in one call. */
+static bool attends(const attention_work *work)
+{
+    return work->dtype == KX_BF16 && work->kernels->attend != NULL;
+}
 
 /* Cuts `scratch` into the parts of a chunk, and returns how long they are together. */
 static int64_t lay_out(const attention_work *work, uint8_t *scratch, attention_block *block)
 {
     int64_t at = 0, rows = work->rows, floats = sizeof(float);
     block->q_plane = (rows | 1) * KX_PLANE_BYTES;
-    block->weights_plane = (work->stripe | 1) * KX_PLANE_BYTES;
+    block->weights_plane = ((attends(work) ? rows : work->stripe) | 1) * KX_PLANE_BYTES;
     int64_t sizes[] = {
         work->planes * block->q_plane,
         KEYS / work->plane_keys * block->weights_plane,
@@ -264,10 +273,15 @@ static int64_t lay_out(const attention_work *work, uint8_t *scratch, attention_b
         work->width * floats,
         work->stripe * SCORES_STRIDE * floats,
         work->stripe * floats,
+        work->stripe * floats,
+        work->stripe * floats,
         rows * work->width * floats,
         rows * floats,
         rows * floats,
-        kx_tensor_is_operand(work->out) ? rows * work->unit * work->attention->head_dim * floats : 0};
+        kx_tensor_is_operand(work->out) ? rows * work->unit * work->attention->head_dim * floats : 0,
+        attends(work) ? rows * KX_PACKED_COLUMNS * floats : 0,
+        attends(work) ? work->stripe * (work->width + 1) * floats : 0,
+        attends(work) ? KX_ATTEND_SCRATCH : 0};
     void *parts[sizeof sizes / sizeof sizes[0]];
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         parts[i] = scratch == NULL ? NULL : scratch + at;
@@ -278,11 +292,16 @@ static int64_t lay_out(const attention_work *work, uint8_t *scratch, attention_b
     block->q_scales = parts[2];
     block->row = parts[3];
     block->scores = parts[4];
-    block->weight_scales = parts[5];
-    block->sums = parts[6];
-    block->maximum = parts[7];
-    block->total = parts[8];
-    block->result = parts[9];
+    block->factors = parts[5];
+    block->shares = parts[6];
+    block->weight_scales = parts[7];
+    block->sums = parts[8];
+    block->maximum = parts[9];
+    block->total = parts[10];
+    block->result = parts[11];
+    block->parts = parts[12];
+    block->spare = parts[13];
+    block->tiles = parts[14];
     return at;
 }
 
@@ -362,6 +381,16 @@ static void score(const attention_work *work, const attention_block *block, int6
                 block->scores, SCORES_STRIDE);
 }
 
+/* The softmax of a stripe's rows. */
+static kx_soften_rows rows_of(const attention_block *block, int64_t row)
+{
+    return (kx_soften_rows){.max = block->maximum + row,
+                            .sum = block->total + row,
+                            .factor = block->factors,
+                            .share = block->shares,
+                            .scale = block->weight_scales};
+}
+
 /* The scores of a stripe -> weights in bf16, and with them times the block's values to the sums. */
 static void add_values_bf16(const attention_work *work, const attention_block *block, int64_t row,
                             int64_t rows, int64_t first, int64_t count)
@@ -369,12 +398,12 @@ static void add_values_bf16(const attention_work *work, const attention_block *b
     const kx_kernels *kernels = work->kernels;
     int64_t width = work->width;
     float *sums = block->sums + row * width;
-    for (int64_t r = 0; r < rows; r++) {
-        float factor = kernels->soften(
-            count, block->scores + r * SCORES_STRIDE, &block->maximum[row + r], &block->total[row + r],
-            (uint16_t *)(void *)(block->weights + r * KX_PLANE_BYTES), block->weights_plane);
-        if (first > 0 && factor != 1.0f) kernels->scale(width, sums + r * width, factor, sums + r * width);
-    }
+    kx_soften_rows state = rows_of(block, row);
+    kernels->soften(rows, count, block->scores, SCORES_STRIDE, &state, (uint16_t *)(void *)block->weights,
+                    block->weights_plane);
+    for (int64_t r = 0; r < rows && first > 0; r++)
+        if (state.factor[r] != 1.0f)
+            kernels->scale(width, sums + r * width, state.factor[r], sums + r * width);
     multiply_bf16(kernels, rows, width / KX_PACKED_COLUMNS, kx_ceil_div(count, work->plane_keys),
                   block->weights, block->weights_plane, values_at(work, block->head, first / KEYS), first > 0,
                   sums, width);
@@ -388,34 +417,31 @@ static void add_values_i8(const attention_work *work, const attention_block *blo
     int64_t width = work->width, entry = (block->head * work->key_blocks + first / KEYS) * width;
     float *sums = block->sums + row * width;
     const float *totals = work->value_totals + entry;
+    kx_soften_rows state = rows_of(block, row);
+    kernels->soften_i8(rows, count, block->scores, SCORES_STRIDE, &state, block->weights,
+                       block->weights_plane);
     for (int64_t r = 0; r < rows; r++) {
-        kx_softened softened = kernels->soften_i8(count, block->scores + r * SCORES_STRIDE,
-                                                  &block->maximum[row + r], &block->total[row + r],
-                                                  block->weights + r * KX_PLANE_BYTES, block->weights_plane);
-        block->weight_scales[r] = softened.scale;
         if (first > 0)
-            kernels->blend(width, totals, softened.share, softened.factor, sums + r * width);
+            kernels->blend(width, totals, state.share[r], state.factor[r], sums + r * width);
         else
-            kernels->scale(width, totals, softened.share, sums + r * width);
+            kernels->scale(width, totals, state.share[r], sums + r * width);
     }
     columns_i8 values = {values_at(work, block->head, first / KEYS), work->value_scales + entry,
                          work->value_sums + entry};
     multiply_i8(kernels, rows, width / KX_PACKED_COLUMNS, kx_ceil_div(count, work->plane_keys),
-                block->weights, block->weights_plane, block->weight_scales, values, true, sums, width);
+                block->weights, block->weights_plane, state.scale, values, true, sums, width);
 }
 
-/* All rows of the chunk with one block of keys. */
-static void add_keys(const attention_work *work, const attention_block *block, int64_t first)
+/* Some rows, up to a stripe, with one block of keys. */
+static void add_keys(const attention_work *work, const attention_block *block, int64_t row, int64_t rows,
+                     int64_t first)
 {
     int64_t count = kx_min(KEYS, work->k->rows - first);
-    for (int64_t row = 0; row < block->rows; row += work->stripe) {
-        int64_t rows = kx_min(work->stripe, block->rows - row);
-        score(work, block, row, rows, first, count);
-        if (work->dtype == KX_I8)
-            add_values_i8(work, block, row, rows, first, count);
-        else
-            add_values_bf16(work, block, row, rows, first, count);
-    }
+    score(work, block, row, rows, first, count);
+    if (work->dtype == KX_I8)
+        add_values_i8(work, block, row, rows, first, count);
+    else
+        add_values_bf16(work, block, row, rows, first, count);
 }
 
 /* The rows of one head to where they belong. */
@@ -433,14 +459,102 @@ static void finish_head(const attention_work *work, const attention_block *block
 }
 
 /* False: the op was cancelled. */
-static bool attend(const attention_work *work, attention_block *block, kx_guard *guard, size_t worker)
+static bool attend_by_stripes(const attention_work *work, const attention_block *block, kx_guard *guard,
+                              size_t worker)
 {
     for (int64_t first = 0; first < work->k->rows; first += KEYS) {
         if (kx_guard_stopped(guard, worker)) return false;
-        add_keys(work, block, first);
+        for (int64_t row = 0; row < block->rows; row += work->stripe)
+            add_keys(work, block, row, kx_min(work->stripe, block->rows - row), first);
     }
     return true;
 }
+
+/* ---- With a set that attends --------------------------------------------------------------------------- */
+
+/* What it finds when it begins: sums of zero, and zeros as queries up to a whole stripe. */
+static void begin_attending(const attention_work *work, const attention_block *block)
+{
+    int64_t rows = kx_round_up(block->rows, work->stripe);
+    memset(block->sums, 0, (size_t)(rows * work->width) * sizeof block->sums[0]);
+    memset(block->parts, 0, (size_t)(rows * KX_PACKED_COLUMNS) * sizeof block->parts[0]);
+    for (int64_t p = 0; p < work->planes; p++)
+        memset(block->q + p * block->q_plane + block->rows * KX_PLANE_BYTES, 0,
+               (size_t)((rows - block->rows) * KX_PLANE_BYTES));
+}
+
+/* The stripe at `row` again, with running maxima; but of its rows only those whose total was too large are
+ * kept so. */
+static void attend_again(const attention_work *work, const attention_block *block, int64_t row)
+{
+    int64_t rows = kx_min(work->stripe, block->rows - row), width = work->width;
+    float *sums = block->sums + row * width, *total = block->total + row;
+    float *kept_sums = block->spare, *kept_total = block->spare + work->stripe * width;
+    memcpy(kept_sums, sums, (size_t)(rows * width) * sizeof sums[0]);
+    memcpy(kept_total, total, (size_t)rows * sizeof total[0]);
+    for (int64_t r = 0; r < rows; r++) {
+        block->maximum[row + r] = -INFINITY;
+        total[r] = 0;
+    }
+    for (int64_t first = 0; first < work->k->rows; first += KEYS) add_keys(work, block, row, rows, first);
+    for (int64_t r = 0; r < rows; r++) {
+        if (!(kept_total[r] < KX_ATTEND_SUM_MOST)) continue;
+        memcpy(sums + r * width, kept_sums + r * width, (size_t)width * sizeof sums[0]);
+        total[r] = kept_total[r];
+    }
+}
+
+static void finish_attending(const attention_work *work, const attention_block *block)
+{
+    for (int64_t row = 0; row < block->rows; row += work->stripe) {
+        bool right = true;
+        for (int64_t r = row; r < kx_min(row + work->stripe, block->rows); r++) {
+            const float *parts = block->parts + r * KX_PACKED_COLUMNS;
+            float total = 0;
+            for (int64_t i = 0; i < KX_PACKED_COLUMNS; i++) total += parts[i];
+            block->total[r] = total;
+            right = right && total < KX_ATTEND_SUM_MOST; /* false for a NaN */
+        }
+        if (!right) attend_again(work, block, row);
+    }
+}
+
+/* False: the op was cancelled. */
+static bool attend_at_once(const attention_work *work, const attention_block *block, kx_guard *guard,
+                           size_t worker)
+{
+    begin_attending(work, block);
+    for (int64_t first = 0; first < work->k->rows; first += KEYS) {
+        if (kx_guard_stopped(guard, worker)) return false;
+        kx_attend call = {.rows = kx_round_up(block->rows, work->stripe),
+                          .count = kx_min(KEYS, work->k->rows - first),
+                          .planes = work->planes,
+                          .blocks = work->width / KX_PACKED_COLUMNS,
+                          .q = block->q,
+                          .k = work->keys + block->head * work->key_bytes +
+                               first * work->planes * KX_PLANE_BYTES,
+                          .v = values_at(work, block->head, first / KEYS),
+                          .q_plane = block->q_plane,
+                          .reference = block->maximum,
+                          .parts = block->parts,
+                          .sums = block->sums,
+                          .weights = block->weights,
+                          .weights_plane = block->weights_plane,
+                          .scratch = block->tiles,
+                          .first = first == 0};
+        int64_t next = first + KEYS, next_count = kx_min(KEYS, work->k->rows - next);
+        if (next_count > 0) {
+            call.next_k = call.k + KEYS * work->planes * KX_PLANE_BYTES;
+            call.next_v = values_at(work, block->head, next / KEYS);
+            call.next_bytes = next_count * work->width * 2;
+        }
+        work->kernels->attend(&call);
+    }
+    finish_attending(work, block);
+    return true;
+}
+
+/* ---- Chunks -------------------------------------------------------------------------------------------- */
 
 static void attention_chunk(void *arguments, size_t chunk, size_t worker)
 {
@@ -455,7 +569,8 @@ static void attention_chunk(void *arguments, size_t chunk, size_t worker)
         block.head = head + h;
         convert_queries(work, &block);
         kx_driver_enter_tiles(work->kernels);
-        bool done = attend(work, &block, &work->guard, worker);
+        bool done = attends(work) ? attend_at_once(work, &block, &work->guard, worker)
+                                  : attend_by_stripes(work, &block, &work->guard, worker);
         kx_driver_leave_tiles(work->kernels);
         if (!done) return;
         finish_head(work, &block, h);
@@ -520,7 +635,8 @@ kx_dtype kx_driver_attention_dtype(const kx_ops *ops, const kx_attention *attent
     bool plain = attention->causal || attention->distance_bias != NULL || attention->head_dim > BF16_DIM_MOST;
     if (plain || attention->exact) return KX_F32;
     kx_dtype dtype = kx_packed_dtype(ops->precision);
-    return dtype == KX_I8 && attention->head_dim > INT8_DIM_MOST ? KX_BF16 : dtype;
+    bool bf16 = attention->head_dim > INT8_DIM_MOST || ops->kernels->attend != NULL;
+    return dtype == KX_I8 && bf16 ? KX_BF16 : dtype;
 }
 
 void kx_driver_packed_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor *q,

@@ -42,9 +42,7 @@ void kx_tile_bf16_portable(int64_t rows, int64_t blocks, int64_t planes, const u
                            const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
 void kx_quantise_portable(int64_t n, const float *x, uint8_t *y, int64_t y_plane, float *scale);
 void kx_narrow_portable(int64_t n, const float *x, uint16_t *y, int64_t y_plane);
-float kx_soften_portable(int64_t n, const float *s, float *max, float *sum, uint16_t *p, int64_t p_plane);
-kx_softened kx_soften_i8_portable(int64_t n, const float *s, float *max, float *sum, uint8_t *p,
-                                  int64_t p_plane);
-/* What soften_i8 gives back, and *max and *sum after the block: top = max s, of the 254 exp(s - top) the
- * total before and after they are rounded. */
-kx_softened kx_softened_of(int64_t n, float top, float total, float rounded, float *max, float *sum);
+void kx_soften_portable(int64_t rows, int64_t n, const float *s, int64_t s_stride,
+                        const kx_soften_rows *state, uint16_t *p, int64_t p_plane);
+void kx_soften_i8_portable(int64_t rows, int64_t n, const float *s, int64_t s_stride,
+                           const kx_soften_rows *state, uint8_t *p, int64_t p_plane);

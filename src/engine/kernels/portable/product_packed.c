@@ -100,10 +100,12 @@ void kx_narrow_portable(int64_t n, const float *x, uint16_t *y, int64_t y_plane)
     }
 }
 
-float kx_soften_portable(int64_t n, const float *s, float *max, float *sum, uint16_t *p, int64_t p_plane)
+/* A row of soften. */
+static void soften_row(int64_t n, const float *s, const kx_soften_rows *state, int64_t row, uint16_t *p,
+                       int64_t p_plane)
 {
     enum { VALUES = KX_PLANE_BYTES / 2 };
-    float before = *max, top = before, total = 0;
+    float before = state->max[row], top = before, total = 0;
     for (int64_t i = 0; i < n; i++) top = s[i] > top ? s[i] : top;
     for (int64_t i = 0; i < (n + VALUES - 1) / VALUES * VALUES; i++) {
         uint16_t *plane = (uint16_t *)(void *)((uint8_t *)p + i / VALUES * p_plane);
@@ -114,35 +116,43 @@ float kx_soften_portable(int64_t n, const float *s, float *max, float *sum, uint
         total += value;
     }
     float factor = expf(before - top);
-    *max = top;
-    *sum = *sum * factor + total;
-    return factor;
+    state->max[row] = top;
+    state->sum[row] = state->sum[row] * factor + total;
+    state->factor[row] = factor;
 }
 
-kx_softened kx_softened_of(int64_t n, float top, float total, float rounded, float *max, float *sum)
+void kx_soften_portable(int64_t rows, int64_t n, const float *s, int64_t s_stride,
+                        const kx_soften_rows *state, uint16_t *p, int64_t p_plane)
+{
+    for (int64_t r = 0; r < rows; r++)
+        soften_row(n, s + r * s_stride, state, r, p + r * (KX_PLANE_BYTES / 2), p_plane);
+}
+
+static void soften_row_i8(int64_t n, const float *s, const kx_soften_rows *state, int64_t row, uint8_t *p,
+                          int64_t p_plane)
 {
     const float most = 254.0f;
-    float before = *max, m = top > before ? top : before;
-    float own = top == m ? 1.0f : expf(top - m);
-    kx_softened softened = {.factor = before == m ? 1.0f : expf(before - m), .scale = own / most};
-    /* A byte less 128 is a weight less 127 of 254, and the missing half counts for every key. */
-    softened.share = own * (0.5f + (total - rounded) / (most * (float)n));
-    *max = m;
-    *sum = *sum * softened.factor + softened.scale * total;
-    return softened;
-}
-
-kx_softened kx_soften_i8_portable(int64_t n, const float *s, float *max, float *sum, uint8_t *p,
-                                  int64_t p_plane)
-{
-    float top = -INFINITY, total = 0, rounded = 0;
+    float top = -INFINITY, total = 0, rounded = 0, before = state->max[row];
     for (int64_t i = 0; i < n; i++) top = s[i] > top ? s[i] : top;
     for (int64_t i = 0; i < (n + KX_PLANE_BYTES - 1) / KX_PLANE_BYTES * KX_PLANE_BYTES; i++) {
-        float value = i < n ? 254.0f * expf(s[i] - top) : 0;
+        float value = i < n ? most * expf(s[i] - top) : 0;
         float whole = value > 0 ? rintf(value) : 0; /* a NaN has no byte, but it is in the total */
         p[i / KX_PLANE_BYTES * p_plane + i % KX_PLANE_BYTES] = (uint8_t)(whole + 1);
         total += value;
         rounded += whole;
     }
-    return kx_softened_of(n, top, total, rounded, max, sum);
+    float m = top > before ? top : before, own = expf(top - m), factor = expf(before - m);
+    state->max[row] = m;
+    state->sum[row] = state->sum[row] * factor + own / most * total;
+    state->factor[row] = factor;
+    state->scale[row] = own / most;
+    /* A byte less 128 is a weight less 127 of 254, and the missing half counts for every key. */
+    state->share[row] = own * (0.5f + (total - rounded) / (most * (float)n));
+}
+
+void kx_soften_i8_portable(int64_t rows, int64_t n, const float *s, int64_t s_stride,
+                           const kx_soften_rows *state, uint8_t *p, int64_t p_plane)
+{
+    for (int64_t r = 0; r < rows; r++)
+        soften_row_i8(n, s + r * s_stride, state, r, p + r * KX_PLANE_BYTES, p_plane);
 }

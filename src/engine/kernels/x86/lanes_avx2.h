@@ -18,7 +18,7 @@ static inline lanes lanes_load(const float *p)
     return _mm256_loadu_ps(p);
 }
 
-/* The first n < LANES values of p; the other lanes are `rest`. */
+/* The first n <= LANES values of p; the other lanes are `rest`. */
 static inline lanes lanes_load_some(const float *p, int64_t n, float rest)
 {
     __m256i mask = lanes_mask(n);

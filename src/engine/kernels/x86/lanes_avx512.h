@@ -18,7 +18,7 @@ static inline lanes lanes_load(const float *p)
     return _mm512_loadu_ps(p);
 }
 
-/* The first n < LANES values of p; the other lanes are `rest`. */
+/* The first n <= LANES values of p; the other lanes are `rest`. */
 static inline lanes lanes_load_some(const float *p, int64_t n, float rest)
 {
     return _mm512_mask_loadu_ps(_mm512_set1_ps(rest), lanes_mask(n), p);

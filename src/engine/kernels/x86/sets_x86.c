@@ -60,7 +60,8 @@ const kx_kernels kx_kernels_amx = {.name = "amx",
                                    .enter_tiles = kx_enter_tiles_amx,
                                    .leave_tiles = kx_leave_tiles_amx,
                                    .tile_i8 = kx_tile_i8_amx,
-                                   .tile_bf16 = kx_tile_bf16_amx};
+                                   .tile_bf16 = kx_tile_bf16_amx,
+                                   .attend = kx_attend_amx};
 
 static bool always(void)
 {
@@ -132,9 +133,12 @@ static bool is_amd(void)
 }
 
 const kx_kernel_set kx_kernel_sets[] = {
-    {&kx_kernels_portable, always, always},           {&kx_kernels_avx2, has_avx2, always},
-    {&kx_kernels_avxvnni, has_avxvnni, always},       {&kx_kernels_avx512, has_avx512, always},
-    {&kx_kernels_avx512vnni, has_avx512vnni, always}, {&kx_kernels_avx512bf16, has_avx512bf16, is_amd},
+    {&kx_kernels_portable, always, always},
+    {&kx_kernels_avx2, has_avx2, always},
+    {&kx_kernels_avxvnni, has_avxvnni, always},
+    {&kx_kernels_avx512, has_avx512, always},
+    {&kx_kernels_avx512vnni, has_avx512vnni, always},
+    {&kx_kernels_avx512bf16, has_avx512bf16, is_amd},
     {&kx_kernels_amx, has_amx, always},
 };
 const size_t kx_kernel_set_count = sizeof kx_kernel_sets / sizeof kx_kernel_sets[0];

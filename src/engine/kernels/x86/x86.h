@@ -80,8 +80,10 @@ void kx_tile_bf16_avx2(int64_t rows, int64_t blocks, int64_t planes, const uint1
                        const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
 void kx_quantise_avx2(int64_t n, const float *x, uint8_t *y, int64_t y_plane, float *scale);
 void kx_narrow_avx2(int64_t n, const float *x, uint16_t *y, int64_t y_plane);
-float kx_soften_avx2(int64_t n, const float *s, float *max, float *sum, uint16_t *p, int64_t p_plane);
-kx_softened kx_soften_i8_avx2(int64_t n, const float *s, float *max, float *sum, uint8_t *p, int64_t p_plane);
+void kx_soften_avx2(int64_t rows, int64_t n, const float *s, int64_t s_stride, const kx_soften_rows *state,
+                    uint16_t *p, int64_t p_plane);
+void kx_soften_i8_avx2(int64_t rows, int64_t n, const float *s, int64_t s_stride, const kx_soften_rows *state,
+                       uint8_t *p, int64_t p_plane);
 
 void kx_tile_i8_avx512(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
                        const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
@@ -90,9 +92,10 @@ void kx_tile_bf16_avx512(int64_t rows, int64_t blocks, int64_t planes, const uin
                          const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
 void kx_quantise_avx512(int64_t n, const float *x, uint8_t *y, int64_t y_plane, float *scale);
 void kx_narrow_avx512(int64_t n, const float *x, uint16_t *y, int64_t y_plane);
-float kx_soften_avx512(int64_t n, const float *s, float *max, float *sum, uint16_t *p, int64_t p_plane);
-kx_softened kx_soften_i8_avx512(int64_t n, const float *s, float *max, float *sum, uint8_t *p,
-                                int64_t p_plane);
+void kx_soften_avx512(int64_t rows, int64_t n, const float *s, int64_t s_stride, const kx_soften_rows *state,
+                      uint16_t *p, int64_t p_plane);
+void kx_soften_i8_avx512(int64_t rows, int64_t n, const float *s, int64_t s_stride,
+                         const kx_soften_rows *state, uint8_t *p, int64_t p_plane);
 
 void kx_tile_i8_avxvnni(int64_t rows, int64_t blocks, int64_t planes, const uint8_t *a, int64_t a_plane,
                         const int8_t *b, int64_t b_block, const float *a_scale, const float *b_scale,
@@ -112,3 +115,4 @@ void kx_tile_i8_amx(int64_t rows, int64_t blocks, int64_t planes, const uint8_t 
                     const int32_t *b_sum, bool add, float *c, int64_t c_stride);
 void kx_tile_bf16_amx(int64_t rows, int64_t blocks, int64_t planes, const uint16_t *a, int64_t a_plane,
                       const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
+void kx_attend_amx(const kx_attend *call);
