@@ -97,6 +97,15 @@ static inline int64_t kx_panel_width(const kx_kernels *kernels, int64_t first, i
     return kx_min(kernels->tile_cols, kx_round_up(cols - first, kernels->lanes));
 }
 
+/* Whether rows of y are written past the caches: a result that is larger than what is left of them when it is
+ * read again. */
+static inline bool kx_driver_goes_past(const kx_kernels *kernels, kx_epilogue epilogue, const kx_tensor *y)
+{
+    const int64_t least = 32 << 20; /* bytes */
+    return epilogue == KX_EPILOGUE_STORE && kernels->store_past != NULL &&
+           y->rows * y->cols * (int64_t)sizeof(float) >= least;
+}
+
 /* n bytes of an int8 operand -> what they stand for, as signed bytes; their sum. */
 int32_t kx_driver_make_signed(int64_t n, uint8_t *bytes);
 /* The planes of sixteen columns, one column after the other, -> those planes of a block (packed.h). */

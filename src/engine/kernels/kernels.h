@@ -146,6 +146,9 @@ typedef struct kx_kernels {
     /* r (n), bias, gate (n) or NULL -> y (n); see kx_epilogue. y may be r. */
     void (*epilogue)(kx_epilogue epilogue, int64_t n, const float *r, const float *bias, const float *gate,
                      float *y);
+    /* NULL, or KX_EPILOGUE_STORE for results that are larger than the caches: y, which is not r, goes past
+     * them, so that they are not emptied for it, and what y held is not read first. */
+    void (*store_past)(int64_t n, const float *r, const float *bias, float *y);
     /* y = factor x. y may be x. */
     void (*scale)(int64_t n, const float *x, float factor, float *y);
     /* y = factor y + share x. */

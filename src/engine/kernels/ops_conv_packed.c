@@ -200,12 +200,17 @@ static void store_block(const conv_work *work, const conv_block *block)
     const kx_tensor *y = work->y;
     const float *bias = work->conv->bias == NULL ? NULL : work->conv->bias + block->first;
     kx_epilogue epilogue = work->add ? KX_EPILOGUE_ADD : KX_EPILOGUE_STORE;
+    bool past = kx_driver_goes_past(work->kernels, epilogue, y);
     for (int64_t i = 0; i < block->down; i++)
-        for (int64_t j = 0; j < block->across; j++)
-            work->kernels->epilogue(
-                epilogue, block->cols, block->sums + (i * work->line + j) * work->share_cols, bias, NULL,
-                kx_tensor_f32(y) + ((block->top + i) * y->width + block->left + j) * y->stride +
-                    block->first);
+        for (int64_t j = 0; j < block->across; j++) {
+            const float *sums = block->sums + (i * work->line + j) * work->share_cols;
+            float *to = kx_tensor_f32(y) +
+                        ((block->top + i) * y->width + block->left + j) * y->stride + block->first;
+            if (past)
+                work->kernels->store_past(block->cols, sums, bias, to);
+            else
+                work->kernels->epilogue(epilogue, block->cols, sums, bias, NULL, to);
+        }
 }
 
 /* False: the op was cancelled. */

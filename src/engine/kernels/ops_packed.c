@@ -92,11 +92,15 @@ static void finish_chunk(const packed_work *work, const packed_chunk *chunk)
     const float *bias = work->bias == NULL ? NULL : work->bias + chunk->col;
     const float *gate = work->gate == NULL ? NULL : work->gate + chunk->col;
     bool operand = kx_tensor_is_operand(work->y);
+    bool past = !operand && kx_driver_goes_past(work->kernels, work->epilogue, work->y);
     for (int64_t r = 0; r < chunk->rows; r++) {
         float *sums = chunk->sums + r * work->cols;
         float *y =
             operand ? sums : kx_tensor_f32(work->y) + (chunk->first + r) * work->y->stride + chunk->col;
-        work->kernels->epilogue(work->epilogue, chunk->cols, sums, bias, gate, y);
+        if (past)
+            work->kernels->store_past(chunk->cols, sums, bias, y);
+        else
+            work->kernels->epilogue(work->epilogue, chunk->cols, sums, bias, gate, y);
         if (operand)
             kx_driver_store_operand(work->kernels, sums, chunk->cols, work->y, chunk->first + r, chunk->col);
     }

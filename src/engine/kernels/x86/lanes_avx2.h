@@ -30,6 +30,12 @@ static inline void lanes_store(float *p, lanes v)
     _mm256_storeu_ps(p, v);
 }
 
+/* p: at a multiple of 32 bytes. */
+static inline void lanes_store_past(float *p, lanes v)
+{
+    _mm256_stream_ps(p, v);
+}
+
 static inline void lanes_store_some(float *p, int64_t n, lanes v)
 {
     _mm256_maskstore_ps(p, lanes_mask(n), v);

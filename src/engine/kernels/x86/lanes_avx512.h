@@ -29,6 +29,12 @@ static inline void lanes_store(float *p, lanes v)
     _mm512_storeu_ps(p, v);
 }
 
+/* p: at a multiple of 64 bytes. */
+static inline void lanes_store_past(float *p, lanes v)
+{
+    _mm512_stream_ps(p, v);
+}
+
 static inline void lanes_store_some(float *p, int64_t n, lanes v)
 {
     _mm512_mask_storeu_ps(p, lanes_mask(n), v);

@@ -1,6 +1,7 @@
 /* The row kernels of rows_lanes.h under the names of this set. */
 #include "engine/kernels/x86/lanes_avx512.h"
 #include "engine/kernels/rows_lanes.h"
+#include "engine/kernels/x86/store_past.h"
 
 #include "engine/kernels/portable/portable.h"
 #include "engine/kernels/x86/x86.h"
@@ -9,6 +10,11 @@ void kx_epilogue_avx512(kx_epilogue epilogue, int64_t n, const float *r, const f
                         float *y)
 {
     epilogue_row(epilogue, n, r, bias, gate, y);
+}
+
+void kx_store_past_avx512(int64_t n, const float *r, const float *bias, float *y)
+{
+    store_past_row(n, r, bias, y);
 }
 
 void kx_scale_avx512(int64_t n, const float *x, float factor, float *y)

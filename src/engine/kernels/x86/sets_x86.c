@@ -9,7 +9,7 @@
 /* What the sets of a family share. */
 #define F32_ENTRIES(suffix)                                                                                  \
     .tile = kx_tile_##suffix, .transpose = kx_transpose_##suffix, .widen = kx_widen_##suffix,                \
-    .dots = kx_dots_##suffix, .epilogue = kx_epilogue_##suffix, .scale = kx_scale_##suffix,                  \
+    .dots = kx_dots_##suffix, .epilogue = kx_epilogue_##suffix, .store_past = kx_store_past_##suffix, .scale = kx_scale_##suffix,                  \
     .affine = kx_affine_##suffix, .layer_norm = kx_layer_norm_##suffix, .rms_norm = kx_rms_norm_##suffix,    \
     .head_norm_rope = kx_head_norm_rope_##suffix, .softmax = kx_softmax_##suffix,                            \
     .column_sums = kx_column_sums_##suffix, .all_finite = kx_all_finite_##suffix,                            \

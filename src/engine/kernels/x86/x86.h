@@ -27,6 +27,7 @@ void kx_widen_avx2(kx_dtype dtype, const void *x, int64_t count, float scale, fl
 void kx_dots_avx2(int64_t rows, int64_t n, const float *w, const float *x, int64_t x_stride, float *y);
 void kx_epilogue_avx2(kx_epilogue epilogue, int64_t n, const float *r, const float *bias, const float *gate,
                       float *y);
+void kx_store_past_avx2(int64_t n, const float *r, const float *bias, float *y);
 void kx_scale_avx2(int64_t n, const float *x, float factor, float *y);
 void kx_blend_avx2(int64_t n, const float *x, float share, float factor, float *y);
 void kx_affine_avx2(int64_t n, const float *x, const float *scale, const float *shift, bool silu, float *y);
@@ -54,6 +55,7 @@ void kx_widen_avx512(kx_dtype dtype, const void *x, int64_t count, float scale, 
 void kx_dots_avx512(int64_t rows, int64_t n, const float *w, const float *x, int64_t x_stride, float *y);
 void kx_epilogue_avx512(kx_epilogue epilogue, int64_t n, const float *r, const float *bias, const float *gate,
                         float *y);
+void kx_store_past_avx512(int64_t n, const float *r, const float *bias, float *y);
 void kx_scale_avx512(int64_t n, const float *x, float factor, float *y);
 void kx_blend_avx512(int64_t n, const float *x, float share, float factor, float *y);
 void kx_affine_avx512(int64_t n, const float *x, const float *scale, const float *shift, bool silu, float *y);
