@@ -5,6 +5,7 @@
 
 #include "engine/kernels/x86/attend_tiles.h"
 #include "engine/kernels/x86/packed_tiles.h"
+#include "engine/kernels/x86/sum_tiles.h"
 
 static void enter(void)
 {
@@ -31,11 +32,6 @@ static void tile_bf16(int64_t rows, int64_t blocks, int64_t planes, const uint16
                                     b_block, NULL, NULL, NULL, add, c, c_stride});
 }
 
-static void attend(const kx_attend *call)
-{
-    attend_by_tiles(call);
-}
-
 const kx_kernels *test_amx_emulated(void)
 {
     static kx_kernels set;
@@ -43,11 +39,11 @@ const kx_kernels *test_amx_emulated(void)
     set.name = "amx-emulated";
     set.tile_i8_limit = set.tile_bf16_limit = (kx_tile_limit){32, 2};
     set.tiles_loop = true;
-    set.conv_by_tiles = true;
     set.enter_tiles = enter;
     set.leave_tiles = leave;
     set.tile_i8 = tile_i8;
     set.tile_bf16 = tile_bf16;
-    set.attend = attend;
+    set.sum_bf16 = sum_bf16_by_tiles;
+    set.attend = attend_by_tiles;
     return &set;
 }

@@ -23,6 +23,7 @@
 enum {
     KX_DOT_ROWS_MAX = 8,   /* rows of x that `dots` takes */
     KX_HADAMARD_MAX = 512, /* values that `hadamard` takes: a group of int8 */
+    KX_SUM_ROWS = 32,      /* what the rows of a call of sum_bf16 are a multiple of */
     KX_SOFTEN_ROWS = 32,   /* of one call of soften */
     KX_ATTEND_KEYS = 256,  /* of one call of attend */
     KX_ATTEND_ROWS = 16,   /* what the rows of such a call are a multiple of */
@@ -56,6 +57,17 @@ typedef struct kx_soften_rows {
     float *factor;        /* written */
     float *share, *scale; /* written, by soften_i8 alone */
 } kx_soften_rows;
+
+/* The sum of some products in bf16: for each term t an operand (rows, planes) at a[t], its planes a_plane
+ * bytes apart, and a matrix whose blocks of 16 columns lie b_block bytes apart, in each the planes of term
+ * after term (tensor/packed.h). */
+typedef struct kx_tile_terms {
+    int64_t terms, planes;
+    const uint8_t *const *a;
+    int64_t a_plane;
+    const uint8_t *b;
+    int64_t b_block;
+} kx_tile_terms;
 
 /* Some rows of a head's queries against one block of its keys and values, in bf16, packed as
  * ops_attention_packed.c packs them:
@@ -113,9 +125,6 @@ typedef struct kx_kernels {
     /* A call may have any number of rows and blocks: the tiles loop over them, and the limits are what they
      * compute together. */
     bool tiles_loop;
-    /* tile_bf16 is so much faster than `tile` that a convolution 3 x 3 takes less time by it than by
-     * Winograd's way in f32. */
-    bool conv_by_tiles;
     /* Both NULL, or what a thread calls before some packed tiles and after them (AMX keeps its tiles by
      * thread). Other kernels may be called in between. */
     void (*enter_tiles)(void);
@@ -128,6 +137,9 @@ typedef struct kx_kernels {
     /* r = the sum of a b in f32; subnormal values may count as 0. */
     void (*tile_bf16)(int64_t rows, int64_t blocks, int64_t planes, const uint16_t *a, int64_t a_plane,
                       const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
+    /* NULL, or the sum of some products of bf16 -> c (rows, 16 blocks). Rows are a multiple of KX_SUM_ROWS.
+     * Where a set has it, a convolution takes less time by it than by Winograd's way in f32. */
+    void (*sum_bf16)(int64_t rows, int64_t blocks, const kx_tile_terms *terms, float *c, int64_t c_stride);
     /* x (n), n <= 512: one row's group -> y: its planes, y_plane bytes apart, filled up with zeros (128).
      * *scale = max |x| / 127, y = round(127 x / max |x|) + 128, to even; no byte is 0. All 128, and a scale
      * of 0, where max |x| < KX_QUANTISE_LEAST; all 128, and a scale of NaN, where a NaN or infinity is among

@@ -1,38 +1,40 @@
-/* Convolution 3 x 3 as an implicit product of packed matrices (tensor/packed.h), for precisions below f32 on
- * sets whose tiles of bf16 leave f32 far behind. Sums are f32. Operands of a `rounded` convolution are
- * rounded to bf16. Of any other one the weights have to be bf16 in the file, and the input is the sum of two
- * values of bf16, the rounded one and what rounding left, rounded: 2^-17 of it is lost at most, and the work
- * is twice as much.
+/* Convolution 3 x 3 or 1 x 1 as an implicit product of packed matrices (tensor/packed.h), for precisions
+ * below f32 on sets that sum products of bf16 on tiles. Operands of a `rounded` convolution are rounded to
+ * bf16. Of any other one the weights have to be bf16 in the file, and the input is the sum of two values of
+ * bf16, the rounded one and what rounding left, rounded: 2^-17 of it is lost at most, and the work is twice
+ * as much.
  *
  * A chunk is a block of output pixels, and on many threads also a part of the output channels. Its worker
  * rounds the input pixels that the block sees, with affine map and SiLU applied, to an operand: planes of 32
- * channels, in which the pixels of a line lie side by side, and line follows line. Seen from one of the nine
- * taps the inputs of all output pixels are rows of this operand, from the tap's own place on; so the tap is a
- * plain product, and nothing is copied nine times. The rows between two lines of outputs (two, where a line
- * of inputs is longer than one of outputs) are computed too, and not used.
+ * channels, in which the pixels of a line lie side by side, and line follows line. Seen from one of the taps
+ * the inputs of all output pixels are rows of this operand, from the tap's own place on; so a tap is a term
+ * of a plain sum of products, and nothing is copied nine times. The rows between two lines of outputs (two,
+ * where a line of inputs is longer than one of outputs) are computed too, and not used. So are some behind
+ * the last: planes have room there.
  *
  * Where the stride is 2, pixels are dealt out to four such maps by the parity of their line and column: a tap
  * then sees every pixel of one of them.
  *
  *     weights [N/16][tap][part][plane][16][64 bytes], each part the same
- *     | worker: input [map][part][plane][lines][line][64 bytes] | sums [rows][share of the channels]
+ *     | worker: input [map][part][plane][lines][line][64 bytes] | sums [rows][32 channels]
  *     | a pixel in f32, what was rounded of it, the same in bf16
  *
- * The sum of an output value runs over taps, then groups of planes: it depends on the weights' shape alone.
+ * An L2 cache has to keep the input and the weights of 32 output channels. The sum of an output value runs
+ * over taps, then planes: it depends on the weights' shape alone.
  */
 #include "engine/kernels/conv.h"
 
 enum {
-    TAPS = 9,
-    SIDE = 3,
     LEAST_CHANNELS = 32, /* on both sides */
-    BLOCK_ACROSS = 64,
-    SUMS = 256 * 512, /* most values of a chunk */
-    COLS_MOST = 512,
+    INPUT_BYTES = 640 * 1024,
+    ACROSS = 64, /* outputs of a block, where it has as many lines; else half as many */
+    COLS = 32,   /* that are summed together */
     CHUNKS_PER_THREAD = 2,
     BLOCK_PLANE = KX_PACKED_COLUMNS * KX_PLANE_BYTES,
     PLANE_PAD = 2048 / KX_PLANE_BYTES, /* rows; planes must not share the lines of a cache */
+    TAPS_MOST = 9,
 };
+_Static_assert((int)PLANE_PAD >= (int)KX_SUM_ROWS, "there is room behind the last row of a plane");
 
 typedef struct conv_work {
     kx_guard guard;
@@ -42,6 +44,7 @@ typedef struct conv_work {
     const kx_tensor *y;
     bool add;
     int64_t C, N, planes;
+    int64_t side, taps;     /* of the kernel */
     int64_t parts;          /* values of bf16 that an input value is the sum of: 1 or 2 */
     int64_t stride, before; /* of the outputs in the input; zeros above and left */
     int64_t height, width;  /* of a block, in outputs */
@@ -79,7 +82,8 @@ static void narrow_channels(const conv_work *work, const float *x, uint8_t *to, 
 
 /* ---- Weights ------------------------------------------------------------------------------------------- */
 
-/* The row of output channel n, (C,3,3), -> to [tap][part][plane][64 bytes]; wide (9 C), taps (9, padded C).
+/* The row of output channel n, (C, taps), -> to [tap][part][plane][64 bytes]; wide (taps C), taps (taps,
+ * padded C).
  */
 static void convert_weights(const conv_work *work, int64_t n, float *wide, float *taps, uint8_t *to)
 {
@@ -88,11 +92,11 @@ static void convert_weights(const conv_work *work, int64_t n, float *wide, float
     kx_dtype dtype;
     float scale;
     const void *from = kx_weight_row(&work->conv->weight, n, &dtype, &scale);
-    kernels->widen(dtype, from, work->C * TAPS, scale, wide);
+    kernels->widen(dtype, from, work->C * work->taps, scale, wide);
     for (int64_t c = 0; c < work->C; c += kernels->lanes)
-        kernels->transpose(kx_min(kernels->lanes, work->C - c), TAPS, wide + c * TAPS, TAPS, taps + c,
-                           stride);
-    for (int64_t tap = 0; tap < TAPS; tap++, to += work->parts * part_bytes) {
+        kernels->transpose(kx_min(kernels->lanes, work->C - c), work->taps, wide + c * work->taps, work->taps,
+                           taps + c, stride);
+    for (int64_t tap = 0; tap < work->taps; tap++, to += work->parts * part_bytes) {
         narrow_channels(work, taps + tap * stride, to, KX_PLANE_BYTES);
         if (work->parts > 1) memcpy(to + part_bytes, to, (size_t)part_bytes);
     }
@@ -106,8 +110,8 @@ static int64_t depth_planes(const conv_work *work)
 
 static int64_t pack_bytes(const conv_work *work)
 {
-    return (work->C + padded_channels(work)) * TAPS * (int64_t)sizeof(float) +
-           TAPS * depth_planes(work) * BLOCK_PLANE;
+    return (work->C + padded_channels(work)) * work->taps * (int64_t)sizeof(float) +
+           work->taps * depth_planes(work) * BLOCK_PLANE;
 }
 
 /* Sixteen output channels -> their block. */
@@ -116,21 +120,27 @@ static void pack_chunk(void *arguments, size_t chunk, size_t worker)
     conv_work *work = arguments;
     if (kx_guard_stopped(&work->guard, worker)) return;
     int64_t first = (int64_t)chunk * KX_PACKED_COLUMNS,
-            row_bytes = TAPS * depth_planes(work) * KX_PLANE_BYTES;
+            row_bytes = work->taps * depth_planes(work) * KX_PLANE_BYTES;
     float *wide = (float *)(void *)(work->scratch + (int64_t)worker * work->piece);
-    float *taps = wide + work->C * TAPS;
-    uint8_t *columns = (uint8_t *)(taps + padded_channels(work) * TAPS);
+    float *taps = wide + work->C * work->taps;
+    uint8_t *columns = (uint8_t *)(taps + padded_channels(work) * work->taps);
     for (int64_t n = 0; n < KX_PACKED_COLUMNS; n++) {
         if (first + n < work->N)
             convert_weights(work, first + n, wide, taps, columns + n * row_bytes);
         else
             memset(columns + n * row_bytes, 0, (size_t)row_bytes);
     }
-    kx_driver_join_columns(work->kernels, TAPS * depth_planes(work), columns,
+    kx_driver_join_columns(work->kernels, work->taps * depth_planes(work), columns,
                            work->weights + first * row_bytes);
 }
 
 /* ---- A block of outputs -------------------------------------------------------------------------------- */
+
+/* Rows that are computed for so many lines of outputs. */
+static int64_t sum_rows(const conv_work *work, int64_t lines)
+{
+    return kx_round_up((lines - 1) * work->line + work->width, KX_SUM_ROWS);
+}
 
 static conv_block open_block(const conv_work *work, size_t chunk, size_t worker)
 {
@@ -143,7 +153,7 @@ static conv_block open_block(const conv_work *work, size_t chunk, size_t worker)
     block.across = kx_min(work->width, work->y->width - block.left);
     block.cols = kx_min(work->share_cols, work->N - block.first);
     block.sums = (float *)(void *)(block.input + work->stride * work->stride * work->map_bytes);
-    block.pixel = block.sums + work->lines * work->line * work->share_cols;
+    block.pixel = block.sums + sum_rows(work, work->height) * COLS;
     block.rounded = block.pixel + padded_channels(work);
     block.narrow = (uint16_t *)(void *)(block.rounded + padded_channels(work));
     return block;
@@ -168,59 +178,76 @@ static void convert_pixel(const conv_work *work, const conv_block *block, uint8_
     narrow_channels(work, block->pixel, to + work->planes * work->plane_bytes, work->plane_bytes);
 }
 
+/* The planes of n pixels again, from one place of a map to another. */
+static void repeat_pixels(const conv_work *work, const conv_block *block, int64_t from, int64_t to, int64_t n)
+{
+    for (int64_t p = 0; p < depth_planes(work); p++)
+        memcpy(block->input + p * work->plane_bytes + to, block->input + p * work->plane_bytes + from,
+               (size_t)(n * KX_PLANE_BYTES));
+}
+
+/* A pixel that is the one beside or above it, because the source grows, is converted once. */
 static void fill_input(const conv_work *work, const conv_block *block)
 {
-    int64_t rows = (block->down - 1) * work->stride + SIDE, cols = (block->across - 1) * work->stride + SIDE;
+    int64_t rows = (block->down - 1) * work->stride + work->side,
+            cols = (block->across - 1) * work->stride + work->side;
     int64_t y = block->top * work->stride - work->before, x = block->left * work->stride - work->before;
-    for (int64_t i = 0; i < rows; i++)
+    bool grows = work->source.grow == 2;
+    for (int64_t i = 0; i < rows; i++) {
+        if (grows && i > 0 && (y + i) % 2 == 1) {
+            repeat_pixels(work, block, place_of(work, i - 1, 0), place_of(work, i, 0), cols);
+            continue;
+        }
         for (int64_t j = 0; j < cols; j++) {
+            if (grows && j > 0 && (x + j) % 2 == 1) {
+                repeat_pixels(work, block, place_of(work, i, j - 1), place_of(work, i, j), 1);
+                continue;
+            }
             kx_conv_copy_pixel(&work->source, y + i, x + j, block->pixel);
             convert_pixel(work, block, block->input + place_of(work, i, j));
         }
+    }
 }
 
-/* Adds what a tap sees to the sums, which begin with the first tap. */
-static void add_tap(const conv_work *work, const conv_block *block, int64_t tap)
-{
-    const kx_kernels *kernels = work->kernels;
-    int64_t rows = (block->down - 1) * work->line + block->across;
-    int64_t planes = depth_planes(work), b_block = TAPS * planes * BLOCK_PLANE;
-    int64_t blocks = kx_ceil_div(block->cols, KX_PACKED_COLUMNS);
-    const uint8_t *a = block->input + place_of(work, tap / SIDE, tap % SIDE);
-    const uint8_t *b = work->weights + block->first / KX_PACKED_COLUMNS * b_block;
-    for (int64_t p = 0; p < planes; p += KX_GROUP_PLANES)
-        kernels->tile_bf16(rows, blocks, kx_min(KX_GROUP_PLANES, planes - p),
-                           (const uint16_t *)(const void *)(a + p * work->plane_bytes), work->plane_bytes,
-                           (const uint16_t *)(const void *)(b + (tap * planes + p) * BLOCK_PLANE), b_block,
-                           tap > 0 || p > 0, block->sums, work->share_cols);
-}
-
-static void store_block(const conv_work *work, const conv_block *block)
+/* Output channels first.. of the block, up to COLS, to y. */
+static void store_block(const conv_work *work, const conv_block *block, int64_t first)
 {
     const kx_tensor *y = work->y;
-    const float *bias = work->conv->bias == NULL ? NULL : work->conv->bias + block->first;
+    const float *bias = work->conv->bias == NULL ? NULL : work->conv->bias + first;
     kx_epilogue epilogue = work->add ? KX_EPILOGUE_ADD : KX_EPILOGUE_STORE;
     bool past = kx_driver_goes_past(work->kernels, epilogue, y);
+    int64_t count = kx_min(COLS, work->N - first);
     for (int64_t i = 0; i < block->down; i++)
         for (int64_t j = 0; j < block->across; j++) {
-            const float *sums = block->sums + (i * work->line + j) * work->share_cols;
-            float *to = kx_tensor_f32(y) +
-                        ((block->top + i) * y->width + block->left + j) * y->stride + block->first;
+            const float *sums = block->sums + (i * work->line + j) * COLS;
+            float *to =
+                kx_tensor_f32(y) + ((block->top + i) * y->width + block->left + j) * y->stride + first;
             if (past)
-                work->kernels->store_past(block->cols, sums, bias, to);
+                work->kernels->store_past(count, sums, bias, to);
             else
-                work->kernels->epilogue(epilogue, block->cols, sums, bias, NULL, to);
+                work->kernels->epilogue(epilogue, count, sums, bias, NULL, to);
         }
 }
 
-/* False: the op was cancelled. */
-static bool add_taps(const conv_work *work, kx_guard *guard, const conv_block *block, size_t worker)
+/* All output channels of the chunk. */
+static void multiply_block(const conv_work *work, const conv_block *block, kx_guard *guard, size_t worker)
 {
-    for (int64_t tap = 0; tap < TAPS; tap++) {
-        if (kx_guard_stopped(guard, worker)) return false;
-        add_tap(work, block, tap);
+    const uint8_t *taps[TAPS_MOST];
+    for (int64_t tap = 0; tap < work->taps; tap++)
+        taps[tap] = block->input + place_of(work, tap / work->side, tap % work->side);
+    int64_t b_block = work->taps * depth_planes(work) * BLOCK_PLANE;
+    for (int64_t first = block->first; first < block->first + block->cols; first += COLS) {
+        if (kx_guard_stopped(guard, worker)) return;
+        int64_t blocks = kx_ceil_div(kx_min(COLS, work->N - first), KX_PACKED_COLUMNS);
+        kx_tile_terms terms = {.terms = work->taps,
+                               .planes = depth_planes(work),
+                               .a = taps,
+                               .a_plane = work->plane_bytes,
+                               .b = work->weights + first / KX_PACKED_COLUMNS * b_block,
+                               .b_block = b_block};
+        work->kernels->sum_bf16(sum_rows(work, block->down), blocks, &terms, block->sums, COLS);
+        store_block(work, block, first);
     }
-    return true;
 }
 
 static void block_chunk(void *arguments, size_t chunk, size_t worker)
@@ -230,9 +257,8 @@ static void block_chunk(void *arguments, size_t chunk, size_t worker)
     conv_block block = open_block(work, chunk, worker);
     fill_input(work, &block);
     kx_driver_enter_tiles(work->kernels);
-    bool done = add_taps(work, &work->guard, &block, worker);
+    multiply_block(work, &block, &work->guard, worker);
     kx_driver_leave_tiles(work->kernels);
-    if (done) store_block(work, &block);
 }
 
 /* ---- The op -------------------------------------------------------------------------------------------- */
@@ -242,11 +268,12 @@ static int64_t chunks_of(const conv_work *work)
     return work->blocks * kx_ceil_div(work->N, work->share_cols);
 }
 
-/* Blocks of about `rows` outputs. */
-static void set_blocks(conv_work *work, int64_t rows)
+/* Blocks of about `outputs` pixels. */
+static void set_blocks(conv_work *work, int64_t outputs)
 {
-    work->width = kx_even_part(work->y->width, BLOCK_ACROSS, 1);
-    work->height = kx_even_part(work->y->height, kx_max(1, rows / work->width), 1);
+    int64_t across = outputs >= ACROSS * ACROSS / 2 ? ACROSS : ACROSS / 2;
+    work->width = kx_even_part(work->y->width, across, 1);
+    work->height = kx_even_part(work->y->height, kx_max(1, outputs / work->width), 1);
     work->blocks_across = kx_ceil_div(work->y->width, work->width);
     work->blocks = work->blocks_across * kx_ceil_div(work->y->height, work->height);
 }
@@ -254,14 +281,14 @@ static void set_blocks(conv_work *work, int64_t rows)
 static void choose_blocks(conv_work *work, int64_t threads)
 {
     int64_t wanted = threads > 1 ? CHUNKS_PER_THREAD * threads : 1;
-    int64_t step = work->kernels->tile_bf16_limit.blocks * KX_PACKED_COLUMNS;
-    work->share_cols = kx_min(COLS_MOST, kx_round_up(work->N, step));
-    int64_t rows = SUMS / work->share_cols;
-    set_blocks(work, rows);
-    while (chunks_of(work) < wanted && rows > BLOCK_ACROSS) set_blocks(work, rows /= 2);
-    while (chunks_of(work) < wanted && work->share_cols > step)
-        work->share_cols = kx_round_up(work->share_cols / 2, step);
-    int64_t more = work->stride == 1 ? SIDE - 1 : 1;
+    int64_t outputs =
+        kx_max(ACROSS, INPUT_BYTES / (depth_planes(work) * KX_PLANE_BYTES) / (work->stride * work->stride));
+    work->share_cols = kx_round_up(work->N, COLS);
+    set_blocks(work, outputs);
+    while (chunks_of(work) < wanted && outputs > ACROSS) set_blocks(work, outputs /= 2);
+    while (chunks_of(work) < wanted && work->share_cols > COLS)
+        work->share_cols = kx_round_up(work->share_cols / 2, COLS);
+    int64_t more = work->stride == 1 ? work->side - 1 : 1;
     work->lines = work->height + more;
     work->line = work->width + more;
     work->plane_bytes = (kx_round_up(work->lines * work->line, 2 * PLANE_PAD) + PLANE_PAD) * KX_PLANE_BYTES;
@@ -278,9 +305,9 @@ static bool is_bf16(const kx_weight *weight)
 bool kx_packed_conv_fits(const kx_ops *ops, const kx_conv *conv)
 {
     const kx_weight *weight = &conv->weight;
-    return kx_ops_narrow(ops) && ops->kernels->conv_by_tiles && weight->rank == 4 &&
-           weight->shape[2] == SIDE && weight->shape[0] >= LEAST_CHANNELS &&
-           weight->shape[1] >= LEAST_CHANNELS && (conv->rounded || is_bf16(weight));
+    return kx_ops_narrow(ops) && ops->kernels->sum_bf16 != NULL && weight->rank == 4 &&
+           weight->shape[0] >= LEAST_CHANNELS && weight->shape[1] >= LEAST_CHANNELS &&
+           (conv->rounded || is_bf16(weight));
 }
 
 void kx_packed_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *input, const kx_conv *conv,
@@ -296,17 +323,19 @@ void kx_packed_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *input,
                       .C = x->cols,
                       .N = y->cols,
                       .planes = kx_planes_of(KX_BF16, x->cols),
+                      .side = conv->weight.shape[2],
+                      .taps = conv->weight.shape[2] * conv->weight.shape[2],
                       .parts = conv->rounded ? 1 : 2,
                       .stride = down ? 2 : 1,
-                      .before = down ? 0 : 1};
+                      .before = down ? 0 : conv->weight.shape[2] / 2};
     choose_blocks(&work, (int64_t)kx_pool_threads(ops->pool));
-    int64_t floats = work.lines * work.line * work.share_cols + 2 * padded_channels(&work);
+    int64_t floats = sum_rows(&work, work.height) * COLS + 2 * padded_channels(&work);
     int64_t bytes = work.stride * work.stride * work.map_bytes + floats * (int64_t)sizeof(float) +
                     work.planes * KX_PLANE_BYTES;
     kx_scratch_mark mark = kx_ops_mark(ops);
     work.piece = kx_driver_piece(kx_max(bytes, pack_bytes(&work)));
     work.weights = kx_driver_take(ops, "convolution: packed weights",
-                                  kx_packed_rows(work.N) * TAPS * depth_planes(&work) * KX_PLANE_BYTES);
+                                  kx_packed_rows(work.N) * work.taps * depth_planes(&work) * KX_PLANE_BYTES);
     work.scratch = kx_driver_take_workers(ops, "convolution: blocks of the workers", work.piece);
     if (!kx_ops_idle(ops)) {
         kx_guard_run(&work.guard, kx_ceil_div(work.N, KX_PACKED_COLUMNS), pack_chunk, &work);

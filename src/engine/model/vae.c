@@ -50,19 +50,23 @@ static void normed_conv(const kx_vae *vae, kx_ops *ops, const kx_tensor *x, cons
     kx_ops_release(ops, mark);
 }
 
-/* x (H,W,in) -> x (H,W,out) = W x + b, in place, some rows at a time: the stride of x has room for both. */
+/* x (H,W,in) -> x (H,W,out) = W x + b, in place, some lines at a time: the stride of x has room for both. */
 static void apply_shortcut(kx_ops *ops, const kx_vae_block *block, kx_tensor *x)
 {
     kx_scratch_mark mark = kx_ops_mark(ops);
-    int64_t most = SHORTCUT_PIECE_FLOATS / block->out_channels;
-    if (most > x->rows) most = x->rows;
-    kx_tensor piece = kx_ops_take(ops, "vae: shortcut rows", most, block->out_channels);
-    for (int64_t first = 0; first < x->rows; first += most) {
-        int64_t count = x->rows - first < most ? x->rows - first : most;
-        kx_tensor from = kx_tensor_rows(x, first, count), to = from;
-        kx_tensor some = kx_tensor_rows(&piece, 0, count);
+    int64_t lines = SHORTCUT_PIECE_FLOATS / (block->out_channels * x->width);
+    if (lines < 1) lines = 1;
+    if (lines > x->height) lines = x->height;
+    kx_tensor piece = kx_ops_take(ops, "vae: shortcut lines", lines * x->width, block->out_channels);
+    for (int64_t first = 0; first < x->height; first += lines) {
+        int64_t count = x->height - first < lines ? x->height - first : lines;
+        kx_tensor from = kx_tensor_rows(x, first * x->width, count * x->width), to;
+        kx_tensor some = kx_tensor_rows(&piece, 0, count * x->width);
+        from.height = some.height = count;
+        from.width = some.width = x->width;
+        to = from;
         to.cols = block->out_channels;
-        kx_op_linear(ops, &from, &block->shortcut, KX_EPILOGUE_STORE, NULL, &some);
+        kx_op_conv(ops, &from, NULL, &block->shortcut, KX_CONV_SAME, false, &some);
         kx_op_copy(ops, &some, &to);
     }
     x->cols = block->out_channels;

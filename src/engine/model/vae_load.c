@@ -35,11 +35,8 @@ static kx_status load_block(const kx_parameters *p, const kx_vae_config *config,
     KX_TRY(kx_parameters_conv(p, &block->conv2, out_width, out_width, 3, "%s.conv2", name));
     KX_TRY(kx_parameters_exists(p, &block->has_shortcut, "%s.nin_shortcut.weight", name));
     block->has_shortcut |= in != out_width; /* then it has to be there */
-    if (block->has_shortcut) {
-        kx_conv shortcut;
-        KX_TRY(kx_parameters_conv(p, &shortcut, out_width, in, 1, "%s.nin_shortcut", name));
-        block->shortcut = (kx_linear){.weight = shortcut.weight, .bias = shortcut.bias};
-    }
+    if (block->has_shortcut)
+        KX_TRY(kx_parameters_conv(p, &block->shortcut, out_width, in, 1, "%s.nin_shortcut", name));
     block->in_channels = in;
     block->out_channels = *out_channels = out_width;
 out:

@@ -9,7 +9,7 @@ typedef struct kx_vae_block { /* a residual block */
     kx_norm norm1, norm2;
     kx_conv conv1, conv2;
     bool has_shortcut;
-    kx_linear shortcut; /* 1x1 convolution of x, where the number of channels changes */
+    kx_conv shortcut; /* 1x1 convolution of x, where the number of channels changes */
 } kx_vae_block;
 
 typedef struct kx_vae_level {

@@ -3,6 +3,7 @@
 #include "engine/kernels/x86/tiles_amx.h"
 
 #include "engine/kernels/x86/packed_tiles.h"
+#include "engine/kernels/x86/sum_tiles.h"
 #include "engine/kernels/x86/x86.h"
 
 void kx_enter_tiles_amx(void)
@@ -28,4 +29,9 @@ void kx_tile_bf16_amx(int64_t rows, int64_t blocks, int64_t planes, const uint16
 {
     tile_bf16_by_tiles(&(tile_call){rows, blocks, planes, (const uint8_t *)a, a_plane, (const uint8_t *)b,
                                     b_block, NULL, NULL, NULL, add, c, c_stride});
+}
+
+void kx_sum_bf16_amx(int64_t rows, int64_t blocks, const kx_tile_terms *terms, float *c, int64_t c_stride)
+{
+    sum_bf16_by_tiles(rows, blocks, terms, c, c_stride);
 }

@@ -9,14 +9,14 @@
 /* What the sets of a family share. */
 #define F32_ENTRIES(suffix)                                                                                  \
     .tile = kx_tile_##suffix, .transpose = kx_transpose_##suffix, .widen = kx_widen_##suffix,                \
-    .dots = kx_dots_##suffix, .epilogue = kx_epilogue_##suffix, .store_past = kx_store_past_##suffix, .scale = kx_scale_##suffix,                  \
-    .affine = kx_affine_##suffix, .layer_norm = kx_layer_norm_##suffix, .rms_norm = kx_rms_norm_##suffix,    \
-    .head_norm_rope = kx_head_norm_rope_##suffix, .softmax = kx_softmax_##suffix,                            \
-    .column_sums = kx_column_sums_##suffix, .all_finite = kx_all_finite_##suffix,                            \
-    .winograd_weights = kx_winograd_weights_##suffix, .winograd_input = kx_winograd_input_##suffix,          \
-    .winograd_output = kx_winograd_output_##suffix, .quantise = kx_quantise_##suffix,                        \
-    .narrow = kx_narrow_##suffix, .soften = kx_soften_##suffix, .soften_i8 = kx_soften_i8_##suffix,          \
-    .blend = kx_blend_##suffix, .hadamard = kx_hadamard_##suffix
+    .dots = kx_dots_##suffix, .epilogue = kx_epilogue_##suffix, .store_past = kx_store_past_##suffix,        \
+    .scale = kx_scale_##suffix, .affine = kx_affine_##suffix, .layer_norm = kx_layer_norm_##suffix,          \
+    .rms_norm = kx_rms_norm_##suffix, .head_norm_rope = kx_head_norm_rope_##suffix,                          \
+    .softmax = kx_softmax_##suffix, .column_sums = kx_column_sums_##suffix,                                  \
+    .all_finite = kx_all_finite_##suffix, .winograd_weights = kx_winograd_weights_##suffix,                  \
+    .winograd_input = kx_winograd_input_##suffix, .winograd_output = kx_winograd_output_##suffix,            \
+    .quantise = kx_quantise_##suffix, .narrow = kx_narrow_##suffix, .soften = kx_soften_##suffix,            \
+    .soften_i8 = kx_soften_i8_##suffix, .blend = kx_blend_##suffix, .hadamard = kx_hadamard_##suffix
 #define AVX2_ENTRIES                                                                                         \
     .lanes = 8, .tile_rows = 6, .tile_cols = 16, .depth_block = 256, .copy_rows = 72, .block_cols = 256,     \
     .tile_i8_limit = {6, 1}, .tile_bf16_limit = {6, 1}, .tiles_loop = true, F32_ENTRIES(avx2)
@@ -56,11 +56,11 @@ const kx_kernels kx_kernels_amx = {.name = "amx",
                                    .tile_i8_limit = {32, 2},
                                    .tile_bf16_limit = {32, 2},
                                    .tiles_loop = true,
-                                   .conv_by_tiles = true,
                                    .enter_tiles = kx_enter_tiles_amx,
                                    .leave_tiles = kx_leave_tiles_amx,
                                    .tile_i8 = kx_tile_i8_amx,
                                    .tile_bf16 = kx_tile_bf16_amx,
+                                   .sum_bf16 = kx_sum_bf16_amx,
                                    .attend = kx_attend_amx};
 
 static bool always(void)

@@ -118,3 +118,4 @@ void kx_tile_i8_amx(int64_t rows, int64_t blocks, int64_t planes, const uint8_t 
 void kx_tile_bf16_amx(int64_t rows, int64_t blocks, int64_t planes, const uint16_t *a, int64_t a_plane,
                       const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
 void kx_attend_amx(const kx_attend *call);
+void kx_sum_bf16_amx(int64_t rows, int64_t blocks, const kx_tile_terms *terms, float *c, int64_t c_stride);
