@@ -224,6 +224,39 @@ static void every_epilogue(const kx_kernels *set)
             }
 }
 
+/* Bit by bit what the epilogue stores, at an address that is a multiple of 64 bytes, and at any other. */
+static void every_store_past(const kx_kernels *set)
+{
+    enum { ROOM = 16 };
+    if (set->store_past == NULL) return;
+    test_random random = {12};
+    for (int i = 0; i < ODD_SIZES; i++)
+        for (int biased = 0; biased < 2; biased++)
+            for (int64_t shift = 0; shift < 2; shift++) {
+                int64_t n = odd_size(i);
+                float *r = guarded_random(&random, n), *bias = guarded_random(&random, n);
+                float *room = test_guarded(n + 2 * ROOM), *expected = guarded_copy(r, n);
+                int64_t before = shift + (int64_t)(-(uintptr_t)room % (ROOM * sizeof *room) / sizeof *room);
+                for (int64_t k = 0; k < n + 2 * ROOM; k++) room[k] = -7;
+                set->store_past(n, r, biased ? bias : NULL, room + before);
+                set->epilogue(KX_EPILOGUE_STORE, n, r, biased ? bias : NULL, NULL, expected);
+                assert_memory_equal(room + before, expected, (size_t)n * sizeof *room);
+                test_guarded_check(room, n + 2 * ROOM, "store past");
+                for (int64_t k = 0; k < n + 2 * ROOM; k++)
+                    assert_true(room[k] == -7 || (k >= before && k < before + n));
+                test_guarded_free(r);
+                test_guarded_free(bias);
+                test_guarded_free(room);
+                test_guarded_free(expected);
+            }
+}
+
+static void results_past_the_caches_are_the_same(void **state)
+{
+    (void)state;
+    test_every_set(every_store_past);
+}
+
 static void epilogues_are_those_of_plain_c(void **state)
 {
     (void)state;
@@ -680,6 +713,7 @@ int main(void)
         cmocka_unit_test(weights_of_every_type_widen_exactly),
         cmocka_unit_test(dot_products_are_those_of_plain_c),
         cmocka_unit_test(epilogues_are_those_of_plain_c),
+        cmocka_unit_test(results_past_the_caches_are_the_same),
         cmocka_unit_test(rows_are_those_of_plain_c),
         cmocka_unit_test(layer_norm_holds_far_from_zero),
         cmocka_unit_test(streaming_softmax_is_that_of_plain_c),

@@ -24,6 +24,10 @@
  * also how the operand's bytes, 127 below what they stand for, are put right. Weights thus add up to one, and
  * many small ones still weigh what they weighed.
  *
+ * A set may do all that a block of keys does to some rows in one call (kernels.h, attend), in bf16. It takes
+ * exponentials below a reference that later scores may exceed by too much; then the stripe is made again as
+ * above, and those of its rows are taken from there.
+ *
  * A row's result depends on its own query and on the order of the key blocks alone. `out` may be `q`: a chunk
  * has converted its rows of a head before it writes the same rows and columns.
  */
