@@ -439,6 +439,9 @@ static void every_soften(const kx_kernels *set)
             test_guarded_check(got, count, "soften");
             test_guarded_check(expected, count, "soften");
         }
+        s[n - 1] = NAN;
+        set->soften(rows, n, s, stride, &state, (uint16_t *)(void *)got, plane);
+        for (int64_t r = 0; r < rows; r++) assert_true(isnan(mine.sum[r]) == (r == 0));
         test_guarded_free(s);
         test_guarded_free(got);
         test_guarded_free(expected);
@@ -466,7 +469,27 @@ static double check_weights(const float *s, int64_t n, double top, const void *g
     return weights;
 }
 
-/* Three blocks one after the other: weights add up to the row's sum, which is exact. */
+/* Row r after a block of n values, and how it was before; *exact: the sum of all exponentials below what was
+ * the maximum then. Weights add up to the row's sum, which is exact. */
+static void check_soften_i8(const float *row, int64_t n, const void *got, int64_t plane, int64_t r,
+                            const softmax_rows *now, const softmax_rows *before, double *exact)
+{
+    double max = (double)now->max[r], old = (double)before->max[r], sum = (double)now->sum[r];
+    float top = row[0];
+    for (int64_t k = 1; k < n; k++)
+        if (row[k] > top) top = row[k];
+    assert_true(now->max[r] == (before->max[r] > top ? before->max[r] : top));
+    assert_true(fabs((double)now->factor[r] - exp(old - max)) <= 1e-6);
+    assert_true(fabs((double)now->scale[r] - exp((double)top - max) / 254) <= 1e-8);
+    double weights = check_weights(row, n, (double)top, got, plane, r, now);
+    *exact *= exp(old - max);
+    for (int64_t k = 0; k < n; k++) *exact += exp((double)row[k] - max);
+    assert_true(fabs(sum - *exact) <= 2e-4 * *exact);
+    double grown = sum - (double)before->sum[r] * (double)now->factor[r];
+    assert_true(fabs(weights - grown) <= 2e-5 * sum);
+}
+
+/* Three blocks one after the other, then a NaN in one row. */
 static void every_soften_i8(const kx_kernels *set)
 {
     test_random random = {18};
@@ -482,22 +505,14 @@ static void every_soften_i8(const kx_kernels *set)
             softmax_rows before = now;
             for (int64_t k = 0; k < rows * stride; k++) s[k] = 6 * test_random_value(&random);
             set->soften_i8(rows, n, s, stride, &state, (uint8_t *)(void *)got, plane);
-            for (int64_t r = 0; r < rows; r++) {
-                const float *row = s + r * stride;
-                double top = -INFINITY, max = (double)now.max[r], old = (double)before.max[r];
-                for (int64_t k = 0; k < n; k++) top = fmax(top, (double)row[k]);
-                assert_true(max == fmax(old, top) && (round > 0 || now.factor[r] == 0.0f));
-                assert_true(fabs((double)now.factor[r] - exp(old - max)) <= 1e-6);
-                assert_true(fabs((double)now.scale[r] - exp(top - max) / 254) <= 1e-8);
-                double weights = check_weights(row, n, top, got, plane, r, &now);
-                exact[r] *= exp(old - max);
-                for (int64_t k = 0; k < n; k++) exact[r] += exp((double)row[k] - max);
-                assert_true(fabs((double)now.sum[r] - exact[r]) <= 2e-4 * exact[r]);
-                double grown = (double)now.sum[r] - (double)before.sum[r] * (double)now.factor[r];
-                assert_true(fabs(weights - grown) <= 2e-5 * (double)now.sum[r]);
-            }
-            test_guarded_check(got, count, "soften_i8");
+            for (int64_t r = 0; r < rows; r++)
+                check_soften_i8(s + r * stride, n, got, plane, r, &now, &before, &exact[r]);
+            assert_true(round > 0 || now.factor[0] == 0.0f);
         }
+        s[n - 1] = NAN;
+        set->soften_i8(rows, n, s, stride, &state, (uint8_t *)(void *)got, plane);
+        for (int64_t r = 0; r < rows; r++) assert_true(isnan(now.sum[r]) == (r == 0));
+        test_guarded_check(got, count, "soften_i8");
         test_guarded_free(s);
         test_guarded_free(got);
     }
