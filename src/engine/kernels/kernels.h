@@ -84,8 +84,7 @@ typedef struct kx_attend {
     float *reference; /* (rows): of the first block of keys, the largest score of the first few; else read */
     float *parts;     /* (rows, 16): the row's sum of weights is the sum of these */
     float *sums;      /* (rows, 16 blocks) */
-    uint8_t *
-        weights; /* scratch: planes of 32 keys, weights_plane bytes apart, in which rows lie 64 bytes apart */
+    uint8_t *weights; /* scratch: planes of 32 keys, in which rows lie 64 bytes apart */
     int64_t weights_plane;
     uint8_t *scratch;               /* KX_ATTEND_SCRATCH bytes, at a multiple of 64 */
     bool first;                     /* the first block of keys */

@@ -38,7 +38,8 @@
 enum {
     KEYS = KX_ATTEND_KEYS, /* of a block */
     STRIPE = 24,           /* rows, or a tile of the set where that has more */
-    ROWS_MOST = 384,
+    ROWS_MOST = 192,
+    ROWS_ATTENDED = 384, /* where the set attends, which reads keys and values from L3 for each chunk */
     ROWS_LEAST = 48,
     CHUNKS_PER_THREAD = 24, /* of a pass, where there are as many */
     INT8_DIM_MOST = 128,
@@ -600,7 +601,8 @@ static int64_t heads_together(const kx_attention *attention, const kx_tensor *ou
 /* Few rows where there would be too few chunks, then no more heads in a pass than keep the threads busy. */
 static void choose_chunks(attention_work *work, int64_t threads)
 {
-    int64_t wanted = threads > 1 ? CHUNKS_PER_THREAD * threads : 1, most = ROWS_MOST;
+    int64_t wanted = threads > 1 ? CHUNKS_PER_THREAD * threads : 1;
+    int64_t most = attends(work) ? ROWS_ATTENDED : ROWS_MOST;
     int64_t units = kx_ceil_div(work->attention->heads, work->unit);
     while (most / 2 >= ROWS_LEAST && units * kx_ceil_div(work->q->rows, most) < wanted) most /= 2;
     work->rows = kx_even_part(work->q->rows, most, work->stripe);
