@@ -53,16 +53,9 @@ static inline lanes lanes_mul(lanes a, lanes b)
     return vmulq_f32(a, b);
 }
 
-/* v, or 0 where x > limit. */
-static inline lanes lanes_zero_above(lanes v, lanes x, lanes limit)
+static inline lanes lanes_div(lanes a, lanes b)
 {
-    return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(v), vcgtq_f32(x, limit)));
-}
-
-/* Within 12.5 % of 1 / d, for normal d > 0: the exponent turned round, the mantissa by a straight line. */
-static inline lanes lanes_guess_reciprocal(lanes d)
-{
-    return vreinterpretq_f32_s32(vsubq_s32(vdupq_n_s32(0x7ef311c7), vreinterpretq_s32_f32(d)));
+    return vdivq_f32(a, b);
 }
 
 /* a b + c */

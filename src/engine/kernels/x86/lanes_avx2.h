@@ -61,6 +61,11 @@ static inline lanes lanes_mul(lanes a, lanes b)
     return _mm256_mul_ps(a, b);
 }
 
+static inline lanes lanes_div(lanes a, lanes b)
+{
+    return _mm256_div_ps(a, b);
+}
+
 /* a b + c */
 static inline lanes lanes_fma(lanes a, lanes b, lanes c)
 {
@@ -71,18 +76,6 @@ static inline lanes lanes_fma(lanes a, lanes b, lanes c)
 static inline lanes lanes_fnma(lanes a, lanes b, lanes c)
 {
     return _mm256_fnmadd_ps(a, b, c);
-}
-
-/* v, or 0 where x > limit. */
-static inline lanes lanes_zero_above(lanes v, lanes x, lanes limit)
-{
-    return _mm256_andnot_ps(_mm256_cmp_ps(x, limit, _CMP_GT_OQ), v);
-}
-
-/* Within 12.5 % of 1 / d, for normal d > 0: the exponent turned round, the mantissa by a straight line. */
-static inline lanes lanes_guess_reciprocal(lanes d)
-{
-    return _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_set1_epi32(0x7ef311c7), _mm256_castps_si256(d)));
 }
 
 /* Where either is a NaN: b. */

@@ -60,6 +60,11 @@ static inline lanes lanes_mul(lanes a, lanes b)
     return _mm512_mul_ps(a, b);
 }
 
+static inline lanes lanes_div(lanes a, lanes b)
+{
+    return _mm512_div_ps(a, b);
+}
+
 /* a b + c */
 static inline lanes lanes_fma(lanes a, lanes b, lanes c)
 {
@@ -70,18 +75,6 @@ static inline lanes lanes_fma(lanes a, lanes b, lanes c)
 static inline lanes lanes_fnma(lanes a, lanes b, lanes c)
 {
     return _mm512_fnmadd_ps(a, b, c);
-}
-
-/* v, or 0 where x > limit. */
-static inline lanes lanes_zero_above(lanes v, lanes x, lanes limit)
-{
-    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, limit, _CMP_NGT_UQ), v);
-}
-
-/* Within 12.5 % of 1 / d, for normal d > 0: the exponent turned round, the mantissa by a straight line. */
-static inline lanes lanes_guess_reciprocal(lanes d)
-{
-    return _mm512_castsi512_ps(_mm512_sub_epi32(_mm512_set1_epi32(0x7ef311c7), _mm512_castps_si512(d)));
 }
 
 /* Where either is a NaN: b. */
