@@ -2,10 +2,9 @@
  *
  * Include the words of tiles first (see packed_tiles.h), lanes of 16, and those of soften_lanes.h.
  *
- * Tiles could multiply four times as fast as an L1 cache of 48 KB can be filled and emptied, so this is about
- * what is in it: a load from there takes half a cycle for 64 bytes, one from L2 more than one, and a store to
- * what is in L2 three and a half. Some keys stay there while all rows go by, 16 at a time; then some columns
- * of the values do:
+ * Two tiles of 16 lines (64 bytes) are multiplied in 16 cycles, so what matters is where they come from: a
+ * line from L1 takes half a cycle, one from L2 more than one, and a store to a line that is in L2 alone three
+ * and a half. Some keys stay in L1 while all rows go by, 16 at a time; then some columns of the values do:
  *
  *     for 64 keys after the other                    keys, 64 x planes x 64 bytes, in L1
  *         for 16 rows after the other                scores of these, and those of 16 rows before
