@@ -27,9 +27,9 @@ enum {
     KX_SOFTEN_ROWS = 32,   /* of one call of soften */
     KX_ATTEND_KEYS = 256,  /* of one call of attend */
     KX_ATTEND_ROWS = 16,   /* what the rows of such a call are a multiple of */
-    KX_ATTEND_SCRATCH = 2 * KX_ATTEND_ROWS * 64 * 4,
-    KX_WINOGRAD_POINTS = 8,  /* a tile has 8 x 8 inputs */
-    KX_WINOGRAD_OUTPUTS = 6, /* and 6 x 6 outputs of a 3 x 3 convolution */
+    KX_ATTEND_SCRATCH = 2 * KX_ATTEND_ROWS * 64 * 4, /* bytes: scores of twice 16 rows and 64 keys */
+    KX_WINOGRAD_POINTS = 8,                          /* a tile has 8 x 8 inputs */
+    KX_WINOGRAD_OUTPUTS = 6,                         /* and 6 x 6 outputs of a 3 x 3 convolution */
 };
 
 /* A group whose largest value is less counts as zeros: 127 / x must not be infinite. */

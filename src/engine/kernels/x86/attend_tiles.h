@@ -24,9 +24,10 @@
 
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/soften_lanes.h"
+#include "engine/kernels/x86/fetch_tiles.h"
 
 enum {
-    ATTEND_ROWS = 16,
+    ATTEND_ROWS = KX_ATTEND_ROWS,
     ATTEND_COLS = KX_PACKED_COLUMNS,
     ATTEND_BLOCKS = 4, /* of a step */
     ATTEND_KEYS = ATTEND_BLOCKS * ATTEND_COLS,
@@ -72,7 +73,7 @@ typedef struct tile_step {
     } while (0)
 
 /* Asks for what the step after it sees in this plane. */
-static inline __attribute__((always_inline)) void fetch_next(const tile_step *step, int64_t plane)
+static inline __attribute__((always_inline)) void fetch_step(const tile_step *step, int64_t plane)
 {
     if (step->next_a == NULL) return;
     const uint8_t *a = step->next_a + plane * step->a_plane;
@@ -92,7 +93,7 @@ static inline __attribute__((always_inline)) void step_begin(const tile_step *st
     STEP_DOT(2, 4, 5);
     STEP_BEGIN(3);
     STEP_DOT(3, 4, 6);
-    fetch_next(step, 0);
+    fetch_step(step, 0);
 }
 
 #define STEP_PLANE(left)                                                                                     \
@@ -112,7 +113,7 @@ static inline __attribute__((always_inline)) void step_plane(const tile_step *st
         STEP_PLANE(4);
     else
         STEP_PLANE(7);
-    fetch_next(step, plane);
+    fetch_step(step, plane);
 }
 
 /* ---- Weights ------------------------------------------------------------------------------------------- */
@@ -219,30 +220,16 @@ static inline void attend_keys(const kx_attend *call, int64_t first)
     weigh_rows(&weights, weights.rows);
 }
 
-/* The next block of keys on its way to the L2 cache, a share of it for each plane of this one's values. */
-typedef struct block_fetch {
-    const uint8_t *k, *v;
-    int64_t at, end, share;
-} block_fetch;
-
-static inline block_fetch fetch_begin(const kx_attend *call)
+/* The next block of keys and its values, a share of them for each plane of this one's values. */
+static inline tile_fetch fetch_begin(const kx_attend *call)
 {
     int64_t steps = call->rows / ATTEND_ROWS * ((call->blocks + ATTEND_BLOCKS - 1) / ATTEND_BLOCKS);
     int64_t planes = steps * (KX_ATTEND_KEYS / WEIGHT_KEYS - 1);
-    return (block_fetch){call->next_k, call->next_v, 0, call->next_bytes, call->next_bytes / planes + 1};
-}
-
-static inline __attribute__((always_inline)) void fetch_block(block_fetch *fetch)
-{
-    int64_t end = fetch->at + fetch->share;
-    for (; fetch->at < end && fetch->at < fetch->end; fetch->at += KX_PLANE_BYTES) {
-        __builtin_prefetch(fetch->k + fetch->at, 0, 2);
-        __builtin_prefetch(fetch->v + fetch->at, 0, 2);
-    }
+    return (tile_fetch){call->next_k, call->next_v, 0, call->next_bytes, call->next_bytes / planes + 1};
 }
 
 /* The sums of the columns of 4 blocks from `block` on. */
-static inline void attend_values(const kx_attend *call, int64_t block, block_fetch *fetch)
+static inline void attend_values(const kx_attend *call, int64_t block, tile_fetch *fetch)
 {
     int64_t planes = (call->count + WEIGHT_KEYS - 1) / WEIGHT_KEYS, width = call->blocks * ATTEND_COLS;
     int64_t left = call->blocks - block, blocks = left < ATTEND_BLOCKS ? left : ATTEND_BLOCKS;
@@ -260,7 +247,7 @@ static inline void attend_values(const kx_attend *call, int64_t block, block_fet
         step_begin(&step, &before);
         for (int64_t p = 1; p < planes; p++) {
             step_plane(&step, p);
-            fetch_block(fetch);
+            fetch_some(fetch);
         }
         before = step;
     }
@@ -270,6 +257,6 @@ static inline void attend_values(const kx_attend *call, int64_t block, block_fet
 static inline void attend_by_tiles(const kx_attend *call)
 {
     for (int64_t first = 0; first < call->count; first += ATTEND_KEYS) attend_keys(call, first);
-    block_fetch fetch = fetch_begin(call);
+    tile_fetch fetch = fetch_begin(call);
     for (int64_t block = 0; block < call->blocks; block += ATTEND_BLOCKS) attend_values(call, block, &fetch);
 }

@@ -20,6 +20,7 @@
 #pragma once
 
 #include "engine/kernels/kernels.h"
+#include "engine/kernels/x86/fetch_tiles.h"
 
 #include <string.h>
 
@@ -121,35 +122,37 @@ static inline __attribute__((always_inline)) void finish_row(const tile_target *
 
 /* ---- What comes next ----------------------------------------------------------------------------------- */
 
-/* What is asked for between products, so that it is in the L2 cache when it is multiplied: the next two
- * blocks (behind the last ones: the first two of the next group), a share for each plane of these; and the
- * rows of the next group, a share for each plane of all blocks. That there is no next group is not known
- * here, and does no harm. */
-typedef struct tile_fetch {
-    const uint8_t *b;
-    int64_t b_at, b_end, b_share; /* bytes of one block */
+/* What is asked for between products: the next two blocks (behind the last ones: the first two of the next
+ * group), a share for each plane of these; and the rows of the next group, a share for each plane of all
+ * blocks. That there is no next group is not known here, and does no harm. */
+typedef struct step_fetch {
+    tile_fetch blocks;
     const uint8_t *a;
     int64_t a_at, a_end, a_share; /* bytes of one plane */
-} tile_fetch;
+} step_fetch;
 
-static inline tile_fetch fetch_of(const tile_call *call, int64_t rows, int64_t blocks)
+static inline step_fetch fetch_of(const tile_call *call, int64_t rows, int64_t blocks)
 {
     int64_t turns = rows / STEP_ROWS * call->planes, bytes = call->planes * TILE_BYTES;
     int64_t row_bytes = rows * KX_PLANE_BYTES, times = turns * (blocks / 2);
-    return (tile_fetch){.b_end = bytes,
-                        .b_share = bytes / turns + KX_PLANE_BYTES,
+    return (step_fetch){.blocks = {.end = bytes, .share = bytes / turns + KX_PLANE_BYTES},
                         .a = call->a + call->planes * call->a_plane,
                         .a_end = row_bytes,
                         .a_share = row_bytes * call->planes / times + KX_PLANE_BYTES};
 }
 
-static inline __attribute__((always_inline)) void fetch_some(const tile_call *call, tile_fetch *fetch)
+/* Before the first step of the two blocks in front of `block`. */
+static inline void fetch_blocks(const tile_call *call, step_fetch *fetch, int64_t block, int64_t blocks)
 {
-    for (int64_t end = fetch->b_at + fetch->b_share; fetch->b_at < end && fetch->b_at < fetch->b_end;
-         fetch->b_at += KX_PLANE_BYTES) {
-        __builtin_prefetch(fetch->b + fetch->b_at, 0, 2);
-        __builtin_prefetch(fetch->b + call->b_block + fetch->b_at, 0, 2);
-    }
+    fetch->blocks.first =
+        block < blocks ? call->b + block * call->b_block : call->b + call->planes * TILE_BYTES;
+    fetch->blocks.second = fetch->blocks.first + call->b_block;
+    fetch->blocks.at = 0;
+}
+
+static inline __attribute__((always_inline)) void fetch_next(const tile_call *call, step_fetch *fetch)
+{
+    fetch_some(&fetch->blocks);
     for (int64_t end = fetch->a_at + fetch->a_share; fetch->a_at < end; fetch->a_at += KX_PLANE_BYTES)
         __builtin_prefetch(fetch->a + fetch->a_at, 0, 2);
     if (fetch->a_at < fetch->a_end) return;
@@ -165,10 +168,7 @@ static inline __attribute__((always_inline)) void fetch_some(const tile_call *ca
     do {                                                                                                     \
         const uint8_t *left = call->a + row * KX_PLANE_BYTES, *right = call->b + block * call->b_block;      \
         tile_columns columns = columns_of(&before, 2);                                                       \
-        if (row == 0) {                                                                                      \
-            fetch.b_at = 0;                                                                                  \
-            fetch.b = block + 2 < blocks ? right + 2 * call->b_block : call->b + fetch.b_end;                \
-        }                                                                                                    \
+        if (row == 0) fetch_blocks(call, &fetch, block + 2, blocks);                                         \
         tile_load(LEFT_0, left, KX_PLANE_BYTES);                                                             \
         tile_load(RIGHT, right, KX_PLANE_BYTES);                                                             \
         tile_zero(s00);                                                                                      \
@@ -197,7 +197,7 @@ static inline __attribute__((always_inline)) void fetch_some(const tile_call *ca
             tile_load(RIGHT, right + call->b_block, KX_PLANE_BYTES);                                         \
             dot(s01, LEFT_0, RIGHT);                                                                         \
             dot(s11, LEFT_1, RIGHT);                                                                         \
-            fetch_some(call, &fetch);                                                                        \
+            fetch_next(call, &fetch);                                                                        \
             for (end = end + share < STEP_ROWS ? end + share : STEP_ROWS; done < end; done++)                \
                 finish_row(&before, &columns, 2, done, sums[done], is_i8, add, call->c_stride);              \
         }                                                                                                    \
@@ -236,7 +236,7 @@ static inline __attribute__((always_inline)) void fetch_some(const tile_call *ca
         int64_t row = 0, block = 0;                                                                          \
         int64_t share = call->planes > 2 ? (STEP_ROWS + call->planes - 2) / (call->planes - 1) : STEP_ROWS;  \
         tile_target before = {0};                                                                            \
-        tile_fetch fetch = fetch_of(call, rows, blocks);                                                     \
+        step_fetch fetch = fetch_of(call, rows, blocks);                                                     \
         for (;;) {                                                                                           \
             TILE_TURN(dot, 0, 1, 2, 3, 4)                                                                    \
             TILE_TURN(dot, 4, 0, 1, 2, 3)                                                                    \
