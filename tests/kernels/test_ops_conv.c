@@ -360,6 +360,46 @@ static void group_norm_is_exact_far_from_zero_and_equal_for_any_threads(void **s
     test_every_set(every_group);
 }
 
+/* A picture whose result goes past the caches, and its upper half, which does not. */
+static void every_large_picture(const kx_kernels *kernels)
+{
+    enum { SIDE = 520, CHANNELS = 32 }; /* 33 MiB */
+    if (kernels->sum_bf16 == NULL || kernels->store_past == NULL) return;
+    test_random random = {10};
+    float *bias = test_guarded(CHANNELS);
+    test_random_fill(&random, bias, CHANNELS);
+    conv_case c = {.mode = KX_CONV_SAME, .precision = KX_PRECISION_BF16};
+    c.conv = (kx_conv){.weight = test_weight(&random, 4, (int64_t[]){CHANNELS, CHANNELS, 1, 1},
+                                             (kx_dtype[]){KX_BF16}, 1, false),
+                       .bias = bias,
+                       .rounded = true};
+    c.x = test_tensor(&random, SIDE * SIDE, CHANNELS, 0);
+    c.y = test_tensor(&random, SIDE * SIDE, CHANNELS, 0);
+    c.x.height = c.x.width = c.y.height = c.y.width = SIDE;
+    assert_true(kx_driver_goes_past(kernels, KX_EPILOGUE_STORE, &c.y));
+    test_run_op(kernels, 2, call_conv, &c);
+    conv_case half = c;
+    half.x.height = SIDE / 2;
+    half.x.rows = SIDE / 2 * SIDE;
+    half.y = test_tensor(&random, SIDE / 2 * SIDE, CHANNELS, 0);
+    half.y.height = SIDE / 2;
+    half.y.width = SIDE;
+    assert_false(kx_driver_goes_past(kernels, KX_EPILOGUE_STORE, &half.y));
+    test_run_op(kernels, 2, call_conv, &half);
+    assert_memory_equal(c.y.data, half.y.data, (size_t)half.y.rows * CHANNELS * sizeof(float));
+    test_tensor_free(&half.y);
+    test_tensor_free(&c.x);
+    test_tensor_free(&c.y);
+    test_weight_free(&c.conv.weight);
+    test_guarded_free(bias);
+}
+
+static void a_picture_past_the_caches_is_that_of_its_half(void **state)
+{
+    (void)state;
+    test_every_set(every_large_picture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +407,7 @@ int main(void)
         cmocka_unit_test(conv_of_a_lower_precision_is_close_to_the_formula),
         cmocka_unit_test(conv_gives_the_same_bytes_for_any_threads),
         cmocka_unit_test(group_norm_is_exact_far_from_zero_and_equal_for_any_threads),
+        cmocka_unit_test(a_picture_past_the_caches_is_that_of_its_half),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,7 +146,8 @@ static void tiles_are_the_sums_of_their_bytes(void **state)
     every_tile(test_amx_emulated());
 }
 
-/* Tiles that loop: one step and several, through all the turns of their sums, with rests of rows and blocks. */
+/* Tiles that loop: one step and several, through all the turns of their sums, with rests of rows and blocks.
+ */
 static void every_loop(const kx_kernels *set)
 {
     static const kx_tile_limit sizes[] = {{32, 3}, {64, 2}, {33, 4}, {96, 5}, {207, 1}, {160, 7}, {75, 16}};
@@ -494,6 +495,64 @@ static void one_product(const kx_kernels *set, test_random *random, kx_dtype dty
     test_guarded_free(gate);
 }
 
+/* A product whose result goes past the caches, and its halves, which do not. */
+typedef struct large_product {
+    kx_dtype dtype;
+    kx_linear linear;
+    kx_tensor x, operand, y, halves;
+} large_product;
+
+static void call_large_product(kx_ops *ops, void *arguments)
+{
+    large_product *p = arguments;
+    int64_t half = p->y.rows / 2;
+    kx_epilogue store = KX_EPILOGUE_STORE;
+    assert_true(kx_driver_goes_past(ops->kernels, store, &p->y) == (ops->kernels->store_past != NULL));
+    ops->precision = kx_precision_of(p->dtype);
+    kx_op_pack(ops, &p->linear.weight, (kx_packed *)p->linear.packed);
+    kx_op_quantise(ops, &p->x, &p->operand);
+    kx_op_linear(ops, &p->operand, &p->linear, store, NULL, &p->y);
+    for (int64_t first = 0; first < p->y.rows; first += half) {
+        kx_tensor rows = kx_tensor_rows(&p->operand, first, half),
+                  to = kx_tensor_rows(&p->halves, first, half);
+        assert_false(kx_driver_goes_past(ops->kernels, store, &to));
+        kx_op_linear(ops, &rows, &p->linear, store, NULL, &to);
+    }
+}
+
+static void every_large_product(const kx_kernels *set)
+{
+    enum { T = 2100, K = 8, N = 4096 }; /* 33 MiB */
+    test_random random = {9};
+    large_product p = {.dtype = KX_BF16};
+    kx_packed packed = test_packed(p.dtype, N, K, 0);
+    float *bias = random_floats(&random, N);
+    p.linear =
+        (kx_linear){.weight = test_weight(&random, 2, (int64_t[]){N, K}, (kx_dtype[]){KX_F32}, 1, false),
+                    .packed = &packed,
+                    .bias = bias};
+    p.x = test_tensor(&random, T, K, 0);
+    p.operand = test_operand(kx_operand_dtype(kx_precision_of(p.dtype)), T, K, 0);
+    p.y = test_tensor(&random, T, N, 0);
+    p.halves = test_tensor(&random, T, N, 0);
+    test_run_op(set, 2, call_large_product, &p);
+    assert_memory_equal(p.y.data, p.halves.data, (size_t)T * N * sizeof(float));
+    test_tensor_check(&p.y, "large product");
+    test_weight_free(&p.linear.weight);
+    test_guarded_free(bias);
+    test_packed_free(&packed);
+    test_operand_free(&p.operand);
+    test_tensor_free(&p.x);
+    test_tensor_free(&p.y);
+    test_tensor_free(&p.halves);
+}
+
+static void a_result_past_the_caches_is_that_of_its_halves(void **state)
+{
+    (void)state;
+    test_every_set(every_large_product);
+}
+
 /* Less and more than a plane, a group, a tile of any set, and a chunk, and parts that begin anywhere. */
 static void every_product(const kx_kernels *set)
 {
@@ -615,6 +674,7 @@ int main(void)
         cmocka_unit_test(the_largest_sums_do_not_saturate),
         cmocka_unit_test(groups_are_quantised_to_the_nearest_step),
         cmocka_unit_test(products_are_those_of_their_bytes_for_any_threads),
+        cmocka_unit_test(a_result_past_the_caches_is_that_of_its_halves),
         cmocka_unit_test(loud_columns_leave_int8_its_precision),
         cmocka_unit_test(a_norm_writes_operands),
     };
