@@ -60,11 +60,12 @@ typedef struct kx_soften_rows {
 
 /* The sum of some products in bf16: for each term t an operand (rows, planes) at a[t], its planes a_plane
  * bytes apart, and a matrix whose blocks of 16 columns lie b_block bytes apart, in each the planes of term
- * after term (tensor/packed.h). */
+ * after term (tensor/packed.h). An operand may be the sum of two, the second a_part bytes behind the first.
+ */
 typedef struct kx_tile_terms {
-    int64_t terms, planes;
+    int64_t terms, planes, parts; /* parts: of an operand, 1 or 2 */
     const uint8_t *const *a;
-    int64_t a_plane;
+    int64_t a_plane, a_part;
     const uint8_t *b;
     int64_t b_block;
 } kx_tile_terms;

@@ -15,12 +15,12 @@
  * Where the stride is 2, pixels are dealt out to four such maps by the parity of their line and column: a tap
  * then sees every pixel of one of them.
  *
- *     weights [N/16][tap][part][plane][16][64 bytes], each part the same
+ *     weights [N/16][tap][plane][16][64 bytes], for either part
  *     | worker: input [map][part][plane][lines][line][64 bytes] | sums [rows][32 channels]
  *     | a pixel in f32, what was rounded of it, the same in bf16
  *
  * An L2 cache has to keep the input and the weights of 32 output channels. The sum of an output value runs
- * over taps, then planes: it depends on the weights' shape alone.
+ * over taps, then planes, then parts: it depends on the weights' shape alone.
  */
 #include "engine/kernels/conv.h"
 
@@ -82,13 +82,12 @@ static void narrow_channels(const conv_work *work, const float *x, uint8_t *to, 
 
 /* ---- Weights ------------------------------------------------------------------------------------------- */
 
-/* The row of output channel n, (C, taps), -> to [tap][part][plane][64 bytes]; wide (taps C), taps (taps,
- * padded C).
+/* The row of output channel n, (C, taps), -> to [tap][plane][64 bytes]; wide (taps C), taps (taps, padded C).
  */
 static void convert_weights(const conv_work *work, int64_t n, float *wide, float *taps, uint8_t *to)
 {
     const kx_kernels *kernels = work->kernels;
-    int64_t stride = padded_channels(work), part_bytes = work->planes * KX_PLANE_BYTES;
+    int64_t stride = padded_channels(work);
     kx_dtype dtype;
     float scale;
     const void *from = kx_weight_row(&work->conv->weight, n, &dtype, &scale);
@@ -96,13 +95,11 @@ static void convert_weights(const conv_work *work, int64_t n, float *wide, float
     for (int64_t c = 0; c < work->C; c += kernels->lanes)
         kernels->transpose(kx_min(kernels->lanes, work->C - c), work->taps, wide + c * work->taps, work->taps,
                            taps + c, stride);
-    for (int64_t tap = 0; tap < work->taps; tap++, to += work->parts * part_bytes) {
+    for (int64_t tap = 0; tap < work->taps; tap++, to += work->planes * KX_PLANE_BYTES)
         narrow_channels(work, taps + tap * stride, to, KX_PLANE_BYTES);
-        if (work->parts > 1) memcpy(to + part_bytes, to, (size_t)part_bytes);
-    }
 }
 
-/* Planes of all that a row of the operand or of the matrix has at one tap. */
+/* Planes of all that a row of the operand has at one tap. */
 static int64_t depth_planes(const conv_work *work)
 {
     return work->parts * work->planes;
@@ -111,7 +108,7 @@ static int64_t depth_planes(const conv_work *work)
 static int64_t pack_bytes(const conv_work *work)
 {
     return (work->C + padded_channels(work)) * work->taps * (int64_t)sizeof(float) +
-           work->taps * depth_planes(work) * BLOCK_PLANE;
+           work->taps * work->planes * BLOCK_PLANE;
 }
 
 /* Sixteen output channels -> their block. */
@@ -120,7 +117,7 @@ static void pack_chunk(void *arguments, size_t chunk, size_t worker)
     conv_work *work = arguments;
     if (kx_guard_stopped(&work->guard, worker)) return;
     int64_t first = (int64_t)chunk * KX_PACKED_COLUMNS,
-            row_bytes = work->taps * depth_planes(work) * KX_PLANE_BYTES;
+            row_bytes = work->taps * work->planes * KX_PLANE_BYTES;
     float *wide = (float *)(void *)(work->scratch + (int64_t)worker * work->piece);
     float *taps = wide + work->C * work->taps;
     uint8_t *columns = (uint8_t *)(taps + padded_channels(work) * work->taps);
@@ -130,7 +127,7 @@ static void pack_chunk(void *arguments, size_t chunk, size_t worker)
         else
             memset(columns + n * row_bytes, 0, (size_t)row_bytes);
     }
-    kx_driver_join_columns(work->kernels, work->taps * depth_planes(work), columns,
+    kx_driver_join_columns(work->kernels, work->taps * work->planes, columns,
                            work->weights + first * row_bytes);
 }
 
@@ -235,14 +232,16 @@ static void multiply_block(const conv_work *work, const conv_block *block, kx_gu
     const uint8_t *taps[TAPS_MOST];
     for (int64_t tap = 0; tap < work->taps; tap++)
         taps[tap] = block->input + place_of(work, tap / work->side, tap % work->side);
-    int64_t b_block = work->taps * depth_planes(work) * BLOCK_PLANE;
+    int64_t b_block = work->taps * work->planes * BLOCK_PLANE;
     for (int64_t first = block->first; first < block->first + block->cols; first += COLS) {
         if (kx_guard_stopped(guard, worker)) return;
         int64_t blocks = kx_ceil_div(kx_min(COLS, work->N - first), KX_PACKED_COLUMNS);
         kx_tile_terms terms = {.terms = work->taps,
-                               .planes = depth_planes(work),
+                               .planes = work->planes,
+                               .parts = work->parts,
                                .a = taps,
                                .a_plane = work->plane_bytes,
+                               .a_part = work->planes * work->plane_bytes,
                                .b = work->weights + first / KX_PACKED_COLUMNS * b_block,
                                .b_block = b_block};
         work->kernels->sum_bf16(sum_rows(work, block->down), blocks, &terms, block->sums, COLS);
@@ -335,7 +334,7 @@ void kx_packed_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *input,
     kx_scratch_mark mark = kx_ops_mark(ops);
     work.piece = kx_driver_piece(kx_max(bytes, pack_bytes(&work)));
     work.weights = kx_driver_take(ops, "convolution: packed weights",
-                                  kx_packed_rows(work.N) * work.taps * depth_planes(&work) * KX_PLANE_BYTES);
+                                  kx_packed_rows(work.N) * work.taps * work.planes * KX_PLANE_BYTES);
     work.scratch = kx_driver_take_workers(ops, "convolution: blocks of the workers", work.piece);
     if (!kx_ops_idle(ops)) {
         kx_guard_run(&work.guard, kx_ceil_div(work.N, KX_PACKED_COLUMNS), pack_chunk, &work);

@@ -61,15 +61,31 @@ static inline __attribute__((always_inline)) void sum_plane(const sum_step *step
     tile_dot_bf16(3, 6, 7);
 }
 
+/* Another part of the operand with the matrix that the products before it left in tiles 5 and 7. */
+static inline __attribute__((always_inline)) void sum_part(const sum_step *step, const uint8_t *a)
+{
+    tile_load(4, a, KX_PLANE_BYTES);
+    tile_dot_bf16(0, 4, 5);
+    tile_load(6, a + SUM_TILE, KX_PLANE_BYTES);
+    tile_dot_bf16(1, 6, 5);
+    if (!step->second) return;
+    tile_dot_bf16(2, 4, 7);
+    tile_dot_bf16(3, 6, 7);
+}
+
 static inline void sum_make(const sum_step *step, const sum_step *before)
 {
     const kx_tile_terms *terms = step->terms;
-    const uint8_t *b = step->b + SUM_TILE;
-    sum_begin(step, before);
+    const uint8_t *b = step->b;
     for (int64_t t = 0; t < terms->terms; t++) {
         const uint8_t *a = terms->a[t] + step->row * KX_PLANE_BYTES;
-        for (int64_t p = t == 0 ? 1 : 0; p < terms->planes; p++, b += SUM_TILE)
-            sum_plane(step, a + p * terms->a_plane, b);
+        for (int64_t p = 0; p < terms->planes; p++, a += terms->a_plane, b += SUM_TILE) {
+            if (t == 0 && p == 0)
+                sum_begin(step, before);
+            else
+                sum_plane(step, a, b);
+            if (terms->parts > 1) sum_part(step, a + terms->a_part);
+        }
     }
 }
 
