@@ -8,7 +8,8 @@ picture that gives the background, unless the prompt changes them; figures from 
 references, before the background of the first unless another is asked for; a figure alone keeps its place; a held object is
 in the hand at the right of the picture, in a pair in the outer hand; a text without references makes a figure in the middle
 with DEFAULT_SKIN, and hair or fur as the first of its list unless named. An open edit ("Put a red ball on the ground") has
-`alternatives`: other pictures that answer it as well.
+`alternatives`: other pictures that answer it as well. So has one that uncovers what no reference shows: a man's hair under
+his hat.
 """
 
 from __future__ import annotations

@@ -168,7 +168,9 @@ def take_off_hat(rng: Rng) -> Draft | None:
         rng, "Remove the {t}.", "Take off the {t}.", "Take the {t} off the {n}.", "The {n} without the {t}.", "Remove the {n}'s {t}.",
         t=name(rng, who.hat), n=noun(rng, who),
     )
-    return text, [scene], [with_character(scene, hat=None)]
+    # What a hat hides nobody can know, so any colour of hair is right then.
+    colors = (who.hair,) if hair_shows(who) else hair_names(who)
+    return text, [scene], [with_character(scene, hat=None, hair=color) for color in colors]
 
 
 @kind(references=1, weight=8)

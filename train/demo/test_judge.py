@@ -11,8 +11,8 @@ from PIL import Image, ImageFilter
 
 from .draw import draw, labels
 from .edits import KINDS, Edit, make
-from .judge import difference, judge
-from .scenes import ANIMALS, OBJECTS, Scene, Thing, hair_shows, is_clear, is_held_out, pick, with_character
+from .judge import CHANGE_LIMIT, LEAST_PIXELS, difference, judge
+from .scenes import ANIMALS, HAIR, OBJECTS, Scene, Thing, hair_shows, is_clear, is_held_out, pick, with_character
 
 PER_KIND = 12
 
@@ -66,6 +66,34 @@ def rank_tells_the_order_of_the_kind() -> None:
         rest = [scene.ground_side for scene in edit.alternatives]
         sides = [*rest[: edit.rank], edit.target.ground_side, *rest[edit.rank :]]
         assert sides == sorted(sides) and len(set(sides)) == len(sides), (seed, sides)
+
+
+def hidden_hair_is_not_asked_for() -> None:
+    """A hat hides a man's hair, so any colour is right once it is off; what can be seen has one right answer."""
+    hidden = 0
+    for n in range(4 * PER_KIND):
+        edit = edits_of_kind("take_off_hat", n)
+        scene = edit.references[0]
+        colors = {outcome.characters[0].hair for outcome in edit.outcomes}
+        if hair_shows(scene.characters[0]):
+            assert len(edit.outcomes) == 1, edit.prompt
+            continue
+        hidden += 1
+        assert colors == set(HAIR), edit.prompt
+        for color in colors:
+            same = difference(draw(with_character(scene, hair=color)), draw(scene)) <= CHANGE_LIMIT
+            assert (~same).sum() < LEAST_PIXELS, edit.prompt
+    assert hidden, "no man with a hat"
+
+
+def hair_comes_from_somewhere() -> None:
+    """A man without a hat has hair that a reference shows or words name, or any colour is right."""
+    for edit in edits(4 * PER_KIND):
+        shown = {who.hair for scene in edit.references for who in scene.characters if hair_shows(who)}
+        for who in edit.target.characters:
+            if edit.references and who.kind == "man" and who.hat is None and who.hair not in shown:
+                others = {people.hair for scene in edit.outcomes for people in scene.characters}
+                assert who.hair in edit.prompt.lower() or others == set(HAIR), f"{edit.kind}: {edit.prompt}"
 
 
 def truth_passes() -> None:
@@ -208,6 +236,7 @@ def shifted_result_fails() -> None:
 
 TESTS: tuple[Callable[[], None], ...] = (
     drawing_is_deterministic, grammar_keeps_its_promises, training_meets_nothing_held_out, rank_tells_the_order_of_the_kind,
+    hidden_hair_is_not_asked_for, hair_comes_from_somewhere,
     truth_passes, slightly_noisy_truth_passes, unedited_input_fails, other_references_fail, wrong_reference_fails, invented_object_fails, left_over_fails, mottled_left_over_fails,
     one_wrong_part_fails, blurred_result_fails, shifted_result_fails,
 )

@@ -2,10 +2,13 @@
 
     python -m train.demo.vae train --steps 5000      # resumes from the checkpoint in the working folder; see --work
     python -m train.demo.vae decoder --steps 700     # then the decoder alone: latents stay what they are
+    python -m train.demo.vae decoder --steps 3000 --from models/demo/vae --own .cache/train-runs/own.pt --batch 8
 
 The loss is mean absolute error, squared error and the absolute error of the horizontal and vertical differences (which
 keeps outlines sharp), and a little KL on a sampled posterior, so that the decoder tolerates small errors in latents. The
-posterior starts narrow (log variance -4). Convolutions learn by Muon, everything else by AdamW. The pictures of step s
+posterior starts narrow (log variance -4). With `--own` half of the decoder's pictures are decoded from latents that the
+flow model made (`own_latents_make.py`), and have to become the right answer: so the decoder learns to decide where such a latent
+is between two things. Convolutions learn by Muon, everything else by AdamW. The pictures of step s
 are drawn from the seed (seed, s): a resumed run draws what an uninterrupted one would. Each worker process is one thread
 with its share of the batch, and gradients are averaged: one thread each wastes less than threads that wait for each other.
 """
@@ -26,6 +29,7 @@ from diffusers import AutoencoderKL
 
 from .draw import draw
 from .muon import Muon
+from .own_latents import OwnLatents
 from .scenes import (
     HATS,
     OBJECTS,
@@ -67,6 +71,7 @@ class Options:
     workers: int = 2
     decoder_only: bool = False
     source: Path | None = None  # an exported folder that the decoder's stage starts from, instead of vae.pt
+    own: Path | None = None  # latents of the flow model, for half of each batch of the decoder's stage
 
 
 def build() -> AutoencoderKL:
@@ -122,19 +127,31 @@ def to_pictures(x: torch.Tensor) -> np.ndarray:
     return ((x.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
 
 
-def _loss(model: AutoencoderKL, x: torch.Tensor, noise: torch.Generator) -> tuple[torch.Tensor, float]:
+def _own_batch(own: OwnLatents, count: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random latents of the flow model and the pictures that they should be."""
+    latents, pictures = zip(*(own.pair(number) for number in own.pick(count, rng)), strict=True)
+    return torch.stack(latents), to_tensor(pictures)
+
+
+def _loss(
+    model: AutoencoderKL, x: torch.Tensor, noise: torch.Generator, own: tuple[torch.Tensor, torch.Tensor] | None
+) -> tuple[torch.Tensor, float]:
+    """Of the round trip of `x` and of the decoding of `own`; and the squared error of the former."""
     with torch.autocast("cpu", torch.bfloat16):
         moments = model.encoder(x)
     mean, logvar = moments.float().chunk(2, dim=1)
     logvar = logvar.clamp(-12, 4)
     kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
     z = mean + (0.5 * logvar).exp() * torch.randn(mean.shape, generator=noise)
+    count = len(x)
+    if own is not None:
+        z, x = torch.cat((z, own[0])), torch.cat((x, own[1]))
     with torch.autocast("cpu", torch.bfloat16):
         y = model.decoder(z)
     e = y.float() - x
     slopes = e.diff(dim=2).abs().mean() + e.diff(dim=3).abs().mean()
-    squared = e.square().mean()
-    return e.abs().mean() + 4 * squared + 0.5 * slopes + KL_WEIGHT * kl, float(squared.detach())
+    loss = e.abs().mean() + 4 * e.square().mean() + 0.5 * slopes + KL_WEIGHT * kl
+    return loss, float(e[:count].detach().square().mean())
 
 
 def _split(model: AutoencoderKL) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
@@ -190,12 +207,15 @@ def _work(rank: int, options: Options) -> None:
         muon.load_state_dict(saved["muon"])
         adam.load_state_dict(saved["adam"])
         step, minutes = saved["step"], saved["minutes"]
+    own_latents = OwnLatents(options.own) if options.own else None
     full, drawings = (DECODER_RATE, DECODER_DRAWINGS) if options.decoder_only else (1.0, DRAWINGS)
     start, shown, squared_sum = time.monotonic(), step, 0.0
     while step < steps:
         rng = np.random.default_rng((options.seed + 100 * options.decoder_only, step, rank))
-        x = to_tensor([draw(training_scene(rng, drawings)) for _ in range(options.batch // workers)])
-        loss, squared = _loss(model, x, torch.Generator().manual_seed(int(rng.integers(1 << 60))))
+        count = options.batch // workers
+        own = _own_batch(own_latents, count // 2, rng) if own_latents else None
+        x = to_tensor([draw(training_scene(rng, drawings)) for _ in range(count - (count // 2 if own else 0))])
+        loss, squared = _loss(model, x, torch.Generator().manual_seed(int(rng.integers(1 << 60))), own)
         muon.zero_grad()
         adam.zero_grad()
         loss.backward()
@@ -241,11 +261,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--from", type=Path, dest="source", help="decoder: start from an exported folder, not from vae.pt")
+    parser.add_argument("--own", type=Path, help="decoder: latents that the flow model made, see own_latents_make.py")
     args = parser.parse_args()
     decoder_only = args.command == "decoder"
     if decoder_only and not args.source and not (args.work / "vae.pt").exists():
         raise SystemExit(f"there is no {args.work / 'vae.pt'}: train first, or name an exported folder with --from")
-    train(Options(args.work, args.steps, args.batch, args.seed, args.workers, decoder_only, args.source))
+    train(Options(args.work, args.steps, args.batch, args.seed, args.workers, decoder_only, args.source, args.own))
 
 
 if __name__ == "__main__":
