@@ -266,6 +266,8 @@ def main() -> None:
     decoder_only = args.command == "decoder"
     if decoder_only and not args.source and not (args.work / "vae.pt").exists():
         raise SystemExit(f"there is no {args.work / 'vae.pt'}: train first, or name an exported folder with --from")
+    if args.own and not (decoder_only and args.own.exists() and args.batch >= 2 * args.workers):
+        raise SystemExit(f"--own {args.own}: an existing file, for `decoder`, with two pictures of a batch for each worker at least")
     train(Options(args.work, args.steps, args.batch, args.seed, args.workers, decoder_only, args.source, args.own))
 
 
