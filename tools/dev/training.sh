@@ -35,7 +35,7 @@ train() {
     cat <<END
 Training of the demo model goes on from the weights in $model with a fresh optimiser; the checkpoints are in $runs,
 and a second call goes on from there. Parts, each of which can be run alone (see train/README.md):
-  train/demo/vae.py     the autoencoder (finished; training it anew makes the rest invalid)
+  train/demo/vae.py     the autoencoder (finished; training it anew makes the rest invalid, its decoder alone may go on)
   train/demo/flow.py    transformer and text encoders: \`./dev train [--minutes N]\`, at a constant rate
   train/demo/flow.py    with --rates 1:0 on a copy of the checkpoint: \`./dev train release [MINUTES]\`, then exports
 MODEL and RUNS in the environment name other folders.

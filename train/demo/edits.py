@@ -15,6 +15,7 @@ his hat.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,12 @@ def make(name: str, rng: np.random.Generator, held_out: bool = False) -> Edit:
     while edit is None:
         edit = attempt(name, rng, held_out)
     return edit
+
+
+def kind_weights(file: Path | None) -> dict[str, float]:
+    """Every kind's weight, or the one that a JSON file gives it."""
+    weights = {kind.name: kind.weight for kind in KINDS}
+    return weights | json.loads(file.read_text()) if file else weights
 
 
 def sheet(kinds: list[str], columns: int, seed: int, held_out: bool) -> np.ndarray:

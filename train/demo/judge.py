@@ -98,6 +98,11 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return 99.0 if squared == 0 else min(99.0, float(10 * np.log10(255 * 255 / squared)))
 
 
+def nearest_first(picture: np.ndarray, truths: list[np.ndarray]) -> list[int]:
+    """Numbers of the truths, the one with the least squared error first."""
+    return np.argsort([np.square(picture.astype(np.float32) - truth).mean() for truth in truths]).tolist()
+
+
 def _part_name(part: int) -> str:
     special = {BACKGROUND: "background", GROUND: "ground object", ITEM: "item"}
     if part in special:
@@ -175,10 +180,9 @@ def _against(picture: np.ndarray, scene: Scene, truth: np.ndarray, reference: np
 def judge(picture: np.ndarray, edit: Edit) -> Verdict:
     """Holds a picture, uint8 [128, 128, 3], against the right answers of an edit."""
     truths = [draw(scene) for scene in edit.outcomes]
-    order = np.argsort([np.square(picture.astype(np.float32) - truth).mean() for truth in truths])[:NEAREST]
     reference = draw(edit.references[0]) if edit.references else None
     verdicts = []
-    for k in order.tolist():
+    for k in nearest_first(picture, truths)[:NEAREST]:
         verdict = _against(picture, edit.outcomes[k], truths[k], reference)
         if verdict.ok:
             return verdict

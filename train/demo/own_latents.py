@@ -14,7 +14,6 @@ from . import edits
 from .draw import draw
 from .edits import Edit
 
-
 WRONG = 32  # of 255: a pixel that is off by more is wrong
 MOST_WRONG = 300  # wrong pixels that count, at most: what lies elsewhere altogether no decoder can mend
 
@@ -35,17 +34,11 @@ class OwnLatents:
         self.shares = 0.5 / len(wrong) + 0.5 * wrong / wrong.sum()
         self.seed, self.chances, self.held_out = saved["seed"], np.array(saved["chances"]), saved["held_out"]
 
-    def __len__(self) -> int:
-        return len(self.latents)
-
-    def edit(self, number: int) -> Edit:
-        """Edit `number`."""
-        return edit_of(self.seed, number, self.chances, self.held_out)
-
     def pick(self, count: int, rng: np.random.Generator) -> list[int]:
         """Numbers of edits: half of them evenly, half in proportion to the wrong pixels."""
-        return rng.choice(len(self), size=count, p=self.shares).tolist()
+        return rng.choice(len(self.shares), size=count, p=self.shares).tolist()
 
     def pair(self, number: int) -> tuple[torch.Tensor, np.ndarray]:
         """Latent [16,16,16], not normalised, and uint8 picture."""
-        return self.latents[number], draw(self.edit(number).outcomes[int(self.answers[number])])
+        edit = edit_of(self.seed, number, self.chances, self.held_out)
+        return self.latents[number], draw(edit.outcomes[int(self.answers[number])])

@@ -8,7 +8,6 @@ tokens mean more samples a second.
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -57,8 +56,12 @@ class Encoder:
     @torch.no_grad()
     def decode(self, tokens: Tensor) -> np.ndarray:
         """Normalised tokens [n,64,64] to uint8 pictures."""
-        latents = unpack(tokens) / self.scale + self.shift
-        return to_pictures(self.vae.decode(latents).sample)
+        parts = [to_pictures(self.vae.decode(part).sample) for part in self.latents(tokens).split(ENCODED_TOGETHER)]
+        return np.concatenate(parts)
+
+    def latents(self, tokens: Tensor) -> Tensor:
+        """Normalised tokens [n,64,64] to latents [n,16,16,16] as the decoder takes them."""
+        return unpack(tokens) / self.scale + self.shift
 
     def prompt(self, text: str) -> tuple[list[int], list[int]]:
         """T5 and CLIP ids, both of 32 tokens."""
@@ -206,9 +209,7 @@ class Pool:
 
         Within a bucket the kinds come by their weights, and the file of weights has the last word on those.
         """
-        weights = {kind.name: kind.weight for kind in edits.KINDS}
-        if self.weights_file and self.weights_file.exists():
-            weights |= json.loads(self.weights_file.read_text())
+        weights = edits.kind_weights(self.weights_file if self.weights_file and self.weights_file.exists() else None)
         totals = [0.0] * len(demand)
         for kind in edits.KINDS:
             totals[kind.references] += weights[kind.name]

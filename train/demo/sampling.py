@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -39,10 +38,9 @@ def sample(
     return x
 
 
-def make_tokens(
-    modules: nn.ModuleDict, encoder: Encoder, edits: list[Edit], steps: int, seed: int
-) -> Iterator[tuple[int, Tensor]]:
-    """The number of an edit and its target tokens [64,64], for every edit; those with as many references go together."""
+def make_tokens(modules: nn.ModuleDict, encoder: Encoder, edits: list[Edit], steps: int, seed: int) -> Tensor:
+    """Target tokens [n,64,64] for every edit; those with as many references go together."""
+    out = torch.empty(len(edits), TARGET_TOKENS, 64)
     generator = torch.Generator().manual_seed(seed)
     for references in sorted({len(edit.references) for edit in edits}):
         places = [i for i, edit in enumerate(edits) if len(edit.references) == references]
@@ -54,10 +52,10 @@ def make_tokens(
             prompts = [encoder.prompt(edits[i].prompt) for i in chunk]
             ids = torch.tensor([p[0] for p in prompts]), torch.tensor([p[1] for p in prompts])
             noise = torch.randn(len(chunk), TARGET_TOKENS, 64, generator=generator)
-            yield from zip(chunk, sample(modules, tokens, ids, noise, steps), strict=True)
+            out[chunk] = sample(modules, tokens, ids, noise, steps)
+    return out
 
 
 def make_pictures(modules: nn.ModuleDict, encoder: Encoder, edits: list[Edit], steps: int, seed: int) -> list[np.ndarray]:
     """A picture for every edit."""
-    tokens = dict(make_tokens(modules, encoder, edits, steps, seed))
-    return [encoder.decode(tokens[i][None])[0] for i in range(len(edits))]
+    return list(encoder.decode(make_tokens(modules, encoder, edits, steps, seed)))

@@ -2,7 +2,7 @@
 
     python -m train.demo.vae train --steps 5000      # resumes from the checkpoint in the working folder; see --work
     python -m train.demo.vae decoder --steps 700     # then the decoder alone: latents stay what they are
-    python -m train.demo.vae decoder --steps 3000 --from models/demo/vae --own .cache/train-runs/own.pt --batch 8
+    python -m train.demo.vae decoder --work .cache/train-runs/own --from models/demo/vae --own .cache/train-runs/own.pt --batch 8
 
 The loss is mean absolute error, squared error and the absolute error of the horizontal and vertical differences (which
 keeps outlines sharp), and a little KL on a sampled posterior, so that the decoder tolerates small errors in latents. The
@@ -213,8 +213,9 @@ def _work(rank: int, options: Options) -> None:
     while step < steps:
         rng = np.random.default_rng((options.seed + 100 * options.decoder_only, step, rank))
         count = options.batch // workers
-        own = _own_batch(own_latents, count // 2, rng) if own_latents else None
-        x = to_tensor([draw(training_scene(rng, drawings)) for _ in range(count - (count // 2 if own else 0))])
+        own_count = count // 2 if own_latents else 0
+        own = _own_batch(own_latents, own_count, rng) if own_latents else None
+        x = to_tensor([draw(training_scene(rng, drawings)) for _ in range(count - own_count)])
         loss, squared = _loss(model, x, torch.Generator().manual_seed(int(rng.integers(1 << 60))), own)
         muon.zero_grad()
         adam.zero_grad()
