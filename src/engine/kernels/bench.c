@@ -1,5 +1,6 @@
 #include "engine/kernels/bench.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -26,37 +27,43 @@ static int rounds_for(const kx_bench_row *row)
     return ROUNDS_LEAST;
 }
 
-void kx_bench_rounds(kx_ops *ops, kx_bench_call *call, void *operands, kx_bench_row *row)
+static int compare_numbers(const void *left, const void *right)
 {
-    double began = kx_bench_now();
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+static double median_of(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof values[0], compare_numbers);
+    return count % 2 == 1 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+void kx_bench_rounds(kx_ops *ops, kx_bench_call *call, void *operands, kx_bench_timer *timer)
+{
+    kx_bench_row *row = &timer->row;
+    double shares[ROUNDS_MOST];
+    double began = kx_bench_now(), burst = 0;
     for (int round = -1; round < ROUNDS_MOST; round++) {
         uint64_t flops_before = ops->flops;
         double start = kx_bench_now();
         call(ops, operands);
         double seconds = kx_bench_now() - start;
         if (ops->dry || ops->error.status != KX_OK) return;
+        double before = burst, gflops = 1e-9 * (double)(ops->flops - flops_before) / seconds;
+        burst = kx_bench_burst(timer->bench, timer->peak);
         if (round < 0) { /* touched fresh pages */
             began = kx_bench_now();
             continue;
         }
-        if (round == 0 || seconds < row->seconds) row->seconds = seconds;
-        row->gflops = 1e-9 * (double)(ops->flops - flops_before) / row->seconds;
+        if (round == 0 || seconds < row->seconds) {
+            row->seconds = seconds;
+            row->gflops = gflops;
+        }
+        shares[round] = burst > 0 ? 2 * gflops / (before + burst) : 0;
+        row->peak_share = median_of(shares, round + 1);
         if (round + 1 >= rounds_for(row) && kx_bench_now() - began > seconds_wanted) return;
     }
-}
-
-static double peak_of(const kx_bench *bench, const char *precision)
-{
-    for (int i = 0; i < KX_BENCH_PRECISIONS; i++)
-        if (strcmp(kx_precision_name((kx_precision)i), precision) == 0) return bench->peaks[i];
-    return 0;
-}
-
-void kx_bench_tell(const kx_bench *bench, kx_bench_row *row)
-{
-    double peak = peak_of(bench, row->precision);
-    if (row->gflops > 0 && peak > 0) row->peak_share = row->gflops / peak;
-    bench->row(bench->user, row);
 }
 
 kx_status kx_bench_case(const kx_bench *bench, const char *name, kx_precision precision,
@@ -67,7 +74,9 @@ kx_status kx_bench_case(const kx_bench *bench, const char *name, kx_precision pr
         return KX_OK;
     }
     kx_status status = KX_OK;
-    kx_bench_row row = {.name = name, .precision = kx_precision_name(precision)};
+    kx_bench_timer timer = {.bench = bench,
+                            .peak = &bench->peaks[precision],
+                            .row = {.name = name, .precision = kx_precision_name(precision)}};
     kx_scratch measure, scratch = {0};
     kx_scratch_measure(&measure);
     kx_ops dry = {.kernels = bench->kernels,
@@ -75,7 +84,7 @@ kx_status kx_bench_case(const kx_bench *bench, const char *name, kx_precision pr
                   .scratch = &measure,
                   .precision = precision,
                   .dry = true};
-    setup(&dry, what, &row);
+    setup(&dry, what, &timer);
     KX_TRY(kx_ops_status(&dry, err));
     KX_TRY(kx_scratch_open(&scratch, measure.peak, err));
     kx_ops ops = {
@@ -84,10 +93,10 @@ kx_status kx_bench_case(const kx_bench *bench, const char *name, kx_precision pr
         ops.cancelled = bench->callbacks->cancelled;
         ops.cancelled_user = bench->callbacks->user;
     }
-    setup(&ops, what, &row);
+    setup(&ops, what, &timer);
     KX_TRY(kx_ops_status(&ops, err));
-    row.scratch_bytes = (uint64_t)measure.peak;
-    kx_bench_tell(bench, &row);
+    timer.row.scratch_bytes = (uint64_t)measure.peak;
+    bench->row(bench->user, &timer.row);
 out:
     kx_scratch_close(&scratch);
     return status;

@@ -3,10 +3,10 @@
  *
  * A case is a function over kx_ops that takes its operands from the scratch and then has a call timed:
  *
- *     static void run_add(kx_ops *ops, const void *what, kx_bench_row *row)
+ *     static void run_add(kx_ops *ops, const void *what, kx_bench_timer *timer)
  *     {
  *         kx_tensor x = kx_bench_take_random(ops, "x", 512, 512), ...;
- *         kx_bench_rounds(ops, call_add, &operands, row);
+ *         kx_bench_rounds(ops, call_add, &operands, timer);
  *     }
  *     KX_TRY(kx_bench_case(bench, "add 512x512", KX_PRECISION_F32, run_add, NULL, err));
  *
@@ -20,6 +20,13 @@
 
 enum { KX_BENCH_PRECISIONS = KX_PRECISION_INT8 + 1 };
 
+/* A loop that stays in registers (below), and what it reached when the run began. */
+typedef struct kx_bench_peak {
+    const struct kx_peak_loop *loop; /* NULL: there is none */
+    int64_t iterations;              /* of a burst: some milliseconds */
+    double gflops;                   /* 10^9 operations a second of all threads */
+} kx_bench_peak;
+
 typedef struct kx_bench {
     const kx_bench_options *options;
     const kx_kernels *kernels;
@@ -28,12 +35,18 @@ typedef struct kx_bench {
     void (*row)(void *user, const kx_bench_row *row);
     void *user;
     size_t *counts; /* not NULL: rows that the suite asks for are counted here, and not measured */
-    /* By precision, 10^9 operations a second of all threads; 0: there is no such loop. */
-    double peaks[KX_BENCH_PRECISIONS];
+    kx_bench_peak peaks[KX_BENCH_PRECISIONS]; /* by precision */
 } kx_bench;
 
+/* A case while it is timed. */
+typedef struct kx_bench_timer {
+    const kx_bench *bench;
+    const kx_bench_peak *peak; /* of the precision */
+    kx_bench_row row;
+} kx_bench_timer;
+
 typedef void kx_bench_call(kx_ops *ops, void *operands);
-typedef void kx_bench_setup(kx_ops *ops, const void *what, kx_bench_row *row);
+typedef void kx_bench_setup(kx_ops *ops, const void *what, kx_bench_timer *timer);
 
 double kx_bench_now(void); /* seconds, monotonic */
 
@@ -41,14 +54,13 @@ double kx_bench_now(void); /* seconds, monotonic */
  * given. */
 bool kx_bench_wants(const kx_bench *bench, const char *name, bool takes_minutes);
 /* Times `call`: the best of several rounds after one that does not count; of what takes over ten seconds, two
- * rounds. Fills seconds and gflops; nothing when dry. */
-void kx_bench_rounds(kx_ops *ops, kx_bench_call *call, void *operands, kx_bench_row *row);
-/* Runs a case and tells the row, with its memory and its share of the peak. Errors: those of the ops. */
+ * rounds. A burst of the peak's loop stands before and after each round, because clocks and neighbours change
+ * from one second to the next. Fills seconds, gflops and the share of the peak, which is the median of the
+ * rounds' own, each beside its two bursts; nothing when dry. */
+void kx_bench_rounds(kx_ops *ops, kx_bench_call *call, void *operands, kx_bench_timer *timer);
+/* Runs a case and tells the row, with its memory. Errors: those of the ops. */
 kx_status kx_bench_case(const kx_bench *bench, const char *name, kx_precision precision,
                         kx_bench_setup *setup, const void *what, kx_error *err);
-/* Completes and tells a row that was measured elsewhere. */
-void kx_bench_tell(const kx_bench *bench, kx_bench_row *row);
-
 /* (rows, cols) of values in [-1, 1) from the scratch. */
 kx_tensor kx_bench_take_random(kx_ops *ops, const char *name, int64_t rows, int64_t cols);
 
@@ -56,6 +68,8 @@ kx_tensor kx_bench_take_random(kx_ops *ops, const char *name, int64_t rows, int6
 kx_status kx_bench_ops(const kx_bench *bench, kx_error *err);
 /* Measures bench->peaks, a quarter of a second each, and tells those that the suite asks for. */
 void kx_bench_peaks(kx_bench *bench);
+/* 10^9 operations a second in a burst of the loop; 0 where there is none. */
+double kx_bench_burst(const kx_bench *bench, const kx_bench_peak *peak);
 
 /* ---- Loops that stay in registers ---- */
 

@@ -73,7 +73,7 @@ static void pack_operands(kx_ops *ops, const bench_case *what, bench_operands *o
     o->linear.packed = &o->packed;
 }
 
-static void run_linear(kx_ops *ops, const void *argument, kx_bench_row *row)
+static void run_linear(kx_ops *ops, const void *argument, kx_bench_timer *timer)
 {
     const bench_case *what = argument;
     bench_operands o = {.what = what,
@@ -85,7 +85,7 @@ static void run_linear(kx_ops *ops, const void *argument, kx_bench_row *row)
         (kx_linear){.weight = take_weight(ops, what->N, what->K, what->dtype), .bias = kx_tensor_f32(&bias)};
     o.gate = kx_tensor_f32(&gate);
     if (kx_ops_narrow(ops)) pack_operands(ops, what, &o);
-    kx_bench_rounds(ops, call_linear, &o, row);
+    kx_bench_rounds(ops, call_linear, &o, timer);
 }
 
 static void call_attention(kx_ops *ops, void *operands)
@@ -95,7 +95,7 @@ static void call_attention(kx_ops *ops, void *operands)
     kx_op_attention(ops, &attention, &o->x, &o->k, &o->v, &o->y);
 }
 
-static void run_attention(kx_ops *ops, const void *argument, kx_bench_row *row)
+static void run_attention(kx_ops *ops, const void *argument, kx_bench_timer *timer)
 {
     const bench_case *what = argument;
     int64_t cols = what->K * what->N;
@@ -104,16 +104,16 @@ static void run_attention(kx_ops *ops, const void *argument, kx_bench_row *row)
                         .k = kx_bench_take_random(ops, "k", what->T, cols),
                         .v = kx_bench_take_random(ops, "v", what->T, cols),
                         .y = kx_bench_take_random(ops, "out", what->T, cols)};
-    kx_bench_rounds(ops, call_attention, &o, row);
+    kx_bench_rounds(ops, call_attention, &o, timer);
 }
 
 static void call_conv(kx_ops *ops, void *operands)
 {
     bench_operands *o = operands;
-    kx_op_conv(ops, &o->x, NULL, &o->conv, KX_CONV_SAME, false, &o->y);
+    kx_op_conv(ops, &o->x, NULL, &o->conv, KX_CONV_SAME, false, &o->y, NULL);
 }
 
-static void run_conv(kx_ops *ops, const void *argument, kx_bench_row *row)
+static void run_conv(kx_ops *ops, const void *argument, kx_bench_timer *timer)
 {
     const bench_case *what = argument;
     bench_operands o = {
@@ -122,7 +122,7 @@ static void run_conv(kx_ops *ops, const void *argument, kx_bench_row *row)
     o.conv.weight.rank = 4;
     o.conv.weight.shape[1] = what->K;
     o.conv.weight.shape[2] = o.conv.weight.shape[3] = 3;
-    kx_bench_rounds(ops, call_conv, &o, row);
+    kx_bench_rounds(ops, call_conv, &o, timer);
 }
 
 static void call_norm(kx_ops *ops, void *operands)
@@ -131,7 +131,7 @@ static void call_norm(kx_ops *ops, void *operands)
     kx_op_norm_modulate(ops, &o->x, o->shift, o->scale, 1e-6f, &o->y);
 }
 
-static void run_norm(kx_ops *ops, const void *argument, kx_bench_row *row)
+static void run_norm(kx_ops *ops, const void *argument, kx_bench_timer *timer)
 {
     const bench_case *what = argument;
     bench_operands o = {.what = what,
@@ -141,7 +141,7 @@ static void run_norm(kx_ops *ops, const void *argument, kx_bench_row *row)
               scale = kx_bench_take_random(ops, "scale", 1, what->N);
     o.shift = kx_tensor_f32(&shift);
     o.scale = kx_tensor_f32(&scale);
-    kx_bench_rounds(ops, call_norm, &o, row);
+    kx_bench_rounds(ops, call_norm, &o, timer);
 }
 
 #define PRODUCT(t, k, n, type, of_weights, of_epilogue, in, more)                                            \

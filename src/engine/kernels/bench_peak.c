@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 static const double seconds_wanted = 0.25;
-enum { CALIBRATION = 1 << 16, ROUNDS = 5 };
+enum { CALIBRATION = 1 << 16, ROUNDS = 5, BURSTS = 4 /* of a round */ };
 
 typedef struct peak_work {
     const kx_peak_loop *loop;
@@ -41,14 +41,29 @@ static double best_of(const kx_bench *bench, peak_work *work)
     return best;
 }
 
-static void measure(kx_bench *bench, const kx_peak_loop *loop, kx_bench_row *row)
+/* 10^9 operations a second. */
+static double rate_of(const kx_bench *bench, const peak_work *work, double seconds)
 {
-    peak_work work = {.loop = loop, .iterations = CALIBRATION};
+    double operations = (double)work->loop->operations * (double)work->iterations;
+    return 1e-9 * operations * (double)kx_pool_threads(bench->pool) / seconds;
+}
+
+static void measure(const kx_bench *bench, kx_bench_peak *peak, kx_bench_row *row)
+{
+    peak_work work = {.loop = peak->loop, .iterations = CALIBRATION};
     double best = best_of(bench, &work);
     work.iterations = (int64_t)(CALIBRATION * seconds_wanted / ROUNDS / (best > 1e-6 ? best : 1e-6)) + 1;
     row->seconds = best_of(bench, &work);
-    double operations = (double)loop->operations * (double)work.iterations;
-    row->gflops = 1e-9 * operations * (double)kx_pool_threads(bench->pool) / row->seconds;
+    row->gflops = peak->gflops = rate_of(bench, &work, row->seconds);
+    row->peak_share = 1;
+    peak->iterations = work.iterations / BURSTS + 1;
+}
+
+double kx_bench_burst(const kx_bench *bench, const kx_bench_peak *peak)
+{
+    if (peak->loop == NULL) return 0;
+    peak_work work = {.loop = peak->loop, .iterations = peak->iterations};
+    return rate_of(bench, &work, seconds_of(bench, &work));
 }
 
 /* Place of the set among those of this architecture, the plainest first. */
@@ -76,13 +91,14 @@ static const kx_peak_loop *best_loop(const kx_bench *bench, kx_precision precisi
 void kx_bench_peaks(kx_bench *bench)
 {
     for (int i = 0; i < KX_BENCH_PRECISIONS; i++) {
-        const kx_peak_loop *loop = best_loop(bench, (kx_precision)i);
-        if (loop == NULL) continue;
+        kx_bench_peak *peak = &bench->peaks[i];
+        peak->loop = best_loop(bench, (kx_precision)i);
+        if (peak->loop == NULL) continue;
+        const char *precision = kx_precision_name(peak->loop->precision);
         char name[96];
-        snprintf(name, sizeof name, "peak %s, %s", kx_precision_name(loop->precision), loop->instruction);
-        kx_bench_row row = {.name = name, .precision = kx_precision_name(loop->precision)};
-        measure(bench, loop, &row);
-        bench->peaks[i] = row.gflops;
-        if (kx_bench_wants(bench, name, false)) kx_bench_tell(bench, &row);
+        snprintf(name, sizeof name, "peak %s, %s", precision, peak->loop->instruction);
+        kx_bench_row row = {.name = name, .precision = precision};
+        measure(bench, peak, &row);
+        if (kx_bench_wants(bench, name, false)) bench->row(bench->user, &row);
     }
 }

@@ -68,11 +68,11 @@ static void call_step(kx_ops *ops, void *operands)
     kx_mmdit_step(o->what->parts->mmdit, ops, &o->run, 0, &o->target, &o->velocity);
 }
 
-static void run_step(kx_ops *ops, const void *argument, kx_bench_row *row)
+static void run_step(kx_ops *ops, const void *argument, kx_bench_timer *timer)
 {
     step_operands o;
     begin_run(ops, argument, &o);
-    kx_bench_rounds(ops, call_step, &o, row);
+    kx_bench_rounds(ops, call_step, &o, timer);
 }
 
 static void begin_block(kx_ops *ops, const model_case *what, step_operands *o)
@@ -93,11 +93,11 @@ static void call_double(kx_ops *ops, void *operands)
     kx_mmdit_run_double(&model->config, ops, &model->doubles[0], &o->rows, o->modulation, image, &o->x);
 }
 
-static void run_double(kx_ops *ops, const void *argument, kx_bench_row *row)
+static void run_double(kx_ops *ops, const void *argument, kx_bench_timer *timer)
 {
     step_operands o;
     begin_block(ops, argument, &o);
-    kx_bench_rounds(ops, call_double, &o, row);
+    kx_bench_rounds(ops, call_double, &o, timer);
 }
 
 static void call_single(kx_ops *ops, void *operands)
@@ -107,11 +107,11 @@ static void call_single(kx_ops *ops, void *operands)
     kx_mmdit_run_single(&model->config, ops, &model->singles[0], &o->rows, o->modulation, false, &o->x);
 }
 
-static void run_single(kx_ops *ops, const void *argument, kx_bench_row *row)
+static void run_single(kx_ops *ops, const void *argument, kx_bench_timer *timer)
 {
     step_operands o;
     begin_block(ops, argument, &o);
-    kx_bench_rounds(ops, call_single, &o, row);
+    kx_bench_rounds(ops, call_single, &o, timer);
 }
 
 /* ---- Text and pictures --------------------------------------------------------------------------------- */
@@ -128,13 +128,13 @@ static void call_t5(kx_ops *ops, void *operands)
     kx_t5_encode(o->what->parts->t5, ops, ops->dry ? NULL : o->ids, o->what->text, &o->out);
 }
 
-static void run_t5(kx_ops *ops, const void *argument, kx_bench_row *row)
+static void run_t5(kx_ops *ops, const void *argument, kx_bench_timer *timer)
 {
     const model_case *what = argument;
     other_operands o = {.what = what};
     for (int t = 0; t < TEXT_TOKENS; t++) o.ids[t] = (int32_t)(t % 500);
     o.out = kx_ops_take(ops, "embeddings", what->text, kx_t5_config_of(what->parts->t5)->width);
-    kx_bench_rounds(ops, call_t5, &o, row);
+    kx_bench_rounds(ops, call_t5, &o, timer);
 }
 
 static kx_tensor take_map(kx_ops *ops, const char *name, int64_t side, int64_t channels)
@@ -156,23 +156,23 @@ static void call_decode(kx_ops *ops, void *operands)
     kx_vae_decode(o->what->parts->vae, ops, &o->in, &o->out);
 }
 
-static void run_encode(kx_ops *ops, const void *argument, kx_bench_row *row)
+static void run_encode(kx_ops *ops, const void *argument, kx_bench_timer *timer)
 {
     const model_case *what = argument;
     int64_t cells = what->target / kx_vae_cell_px(what->parts->vae);
     other_operands o = {.what = what, .in = take_map(ops, "pixels", what->target, 3)};
     o.out = take_map(ops, "latent", cells, kx_vae_config_of(what->parts->vae)->latent_channels);
-    kx_bench_rounds(ops, call_encode, &o, row);
+    kx_bench_rounds(ops, call_encode, &o, timer);
 }
 
-static void run_decode(kx_ops *ops, const void *argument, kx_bench_row *row)
+static void run_decode(kx_ops *ops, const void *argument, kx_bench_timer *timer)
 {
     const model_case *what = argument;
     int64_t cells = what->target / kx_vae_cell_px(what->parts->vae);
     other_operands o = {.what = what};
     o.in = take_map(ops, "latent", cells, kx_vae_config_of(what->parts->vae)->latent_channels);
     o.out = take_map(ops, "pixels", what->target, 3);
-    kx_bench_rounds(ops, call_decode, &o, row);
+    kx_bench_rounds(ops, call_decode, &o, timer);
 }
 
 /* ---- The rows ------------------------------------------------------------------------------------------ */

@@ -71,7 +71,7 @@ static kx_status time_opening(const kx_bench *bench, kx_model **model, kx_error 
     }
     row.precision = kx_precision_name((*model)->precision);
     if (asked != KX_PRECISION_AUTO && asked != (*model)->precision) goto out;
-    if (kx_bench_wants(bench, row.name, false)) kx_bench_tell(bench, &row);
+    if (kx_bench_wants(bench, row.name, false)) bench->row(bench->user, &row);
 out:
     return status;
 }
