@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { CHANNELS_MOST = 512 };
+
 typedef struct conv_case {
     kx_conv conv;
     kx_conv_mode mode;
@@ -16,6 +18,8 @@ typedef struct conv_case {
     kx_precision precision;
     bool by_tiles; /* in bf16, once rounded or as the sum of two */
     kx_tensor x, y;
+    double mean[CHANNELS_MOST], squares[CHANNELS_MOST];
+    kx_channel_stats stats; /* what the op told of y */
 } conv_case;
 
 /* What a result may be off, given the sum of the absolute values of its terms. Winograd's error is one of the
@@ -37,7 +41,8 @@ static void call_conv(kx_ops *ops, void *arguments)
 {
     conv_case *c = arguments;
     ops->precision = c->precision;
-    kx_op_conv(ops, &c->x, &c->input, &c->conv, c->mode, c->add, &c->y);
+    c->stats = (kx_channel_stats){.mean = c->mean, .squares = c->squares};
+    kx_op_conv(ops, &c->x, &c->input, &c->conv, c->mode, c->add, &c->y, &c->stats);
 }
 
 /* The value at (y, x) of the padded, activated, for UP enlarged input. */
@@ -87,6 +92,22 @@ static void check_conv(const conv_case *c, int64_t size, const kx_tensor *before
     test_tensor_check(&c->y, what);
 }
 
+/* Each channel's, against those of the y that was written. */
+static void check_stats(const conv_case *c, const char *what)
+{
+    assert_true(c->stats.known == c->by_tiles);
+    for (int64_t n = 0; n < c->y.cols && c->stats.known; n++) {
+        double mean = 0, squares = 0, rows = (double)c->y.rows;
+        for (int64_t row = 0; row < c->y.rows; row++) mean += (double)test_at(&c->y, row, n) / rows;
+        for (int64_t row = 0; row < c->y.rows; row++)
+            squares += pow((double)test_at(&c->y, row, n) - mean, 2);
+        double off = fabs(c->mean[n] - mean), spread = sqrt(squares / rows);
+        if (!(off <= 1e-6 * (spread + 1e-6) && fabs(c->squares[n] - squares) <= 1e-5 * squares + 1e-12))
+            fail_msg("%s: mode %d: channel %lld has mean %.9g and squares %.9g, told are %.9g and %.9g", what,
+                     (int)c->mode, (long long)n, mean, squares, c->mean[n], c->squares[n]);
+    }
+}
+
 typedef struct conv_shape {
     int64_t height, width, in, out, size;
     kx_conv_mode mode;
@@ -127,6 +148,7 @@ static void run_case(const kx_kernels *kernels, test_random *random, conv_shape 
     uint64_t flops = test_run_op(kernels, threads, call_conv, &c);
     assert_int_equal(flops, 2 * shape.size * shape.size * shape.in * c.y.rows * shape.out);
     check_conv(&c, shape.size, &before, kernels->name);
+    check_stats(&c, kernels->name);
     test_tensor_free(&before);
     test_tensor_free(&c.x);
     test_tensor_free(&c.y);
@@ -211,12 +233,23 @@ static void every_reduced_shape(const kx_kernels *kernels)
         {.height = 9, .width = 70, .in = 65, .out = 48, .silu = true, .affine = true, .dtype = KX_BF16},
         {.height = 8, .width = 10, .in = 288, .out = 40, .mode = KX_CONV_DOWN, .add = true, .dtype = KX_BF16},
         {.height = 11, .width = 9, .in = 32, .out = 66, .mode = KX_CONV_UP, .dtype = KX_BF16},
+        {.height = 11, .width = 37, .in = 40, .out = 66, .mode = KX_CONV_UP, .affine = true, .rounded = true},
+        {.height = 3, .width = 5, .in = 33, .out = 32, .mode = KX_CONV_UP, .add = true, .rounded = true},
         {.height = 6, .width = 4, .in = 3, .out = 30},
-        {.height = 5, .width = 6, .in = 24, .out = 30, .size = 1}};
+        {.height = 5, .width = 6, .in = 24, .out = 30, .size = 1},
+        {.height = 5,
+         .width = 60,
+         .in = 40,
+         .out = 70,
+         .size = 1,
+         .rank = 2,
+         .affine = true,
+         .dtype = KX_BF16},
+        {.height = 9, .width = 6, .in = 33, .out = 32, .size = 1, .add = true, .rounded = true}};
     test_random random = {4};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         conv_shape shape = shapes[i];
-        shape.rank = 4;
+        if (shape.rank == 0) shape.rank = 4;
         shape.precision = KX_PRECISION_BF16;
         if (shape.size == 0) shape.size = 3;
         run_case(kernels, &random, shape, 1 + i % 3);
@@ -259,16 +292,30 @@ static void equal_bytes(const kx_kernels *kernels)
          .size = 3,
          .rank = 4,
          .mode = KX_CONV_UP,
+         .precision = KX_PRECISION_BF16},
+        {.height = 26,
+         .width = 39,
+         .in = 32,
+         .out = 70,
+         .size = 3,
+         .rank = 4,
+         .mode = KX_CONV_UP,
+         .rounded = true,
          .precision = KX_PRECISION_BF16}};
     test_random random = {2};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         conv_case c = make_case(&random, shapes[i], NULL, NULL, NULL);
         kx_tensor y = c.y;
         test_run_op(kernels, 1, call_conv, &c);
+        conv_case one = c;
         for (size_t threads = 2; threads <= 5; threads++) {
             c.y = test_map(&random, y.height, y.width, y.cols, 5);
             test_run_op(kernels, threads, call_conv, &c);
             assert_memory_equal(c.y.data, y.data, (size_t)(y.rows * y.stride) * sizeof(float));
+            if (c.stats.known) {
+                assert_memory_equal(c.mean, one.mean, (size_t)y.cols * sizeof c.mean[0]);
+                assert_memory_equal(c.squares, one.squares, (size_t)y.cols * sizeof c.squares[0]);
+            }
             test_tensor_free(&c.y);
         }
         test_tensor_free(&c.x);
@@ -293,7 +340,7 @@ typedef struct group_case {
 static void call_group_norm(kx_ops *ops, void *arguments)
 {
     group_case *c = arguments;
-    kx_op_group_norm_affine(ops, &c->x, c->groups, 1e-6f, c->weight, c->bias, &c->scale, &c->shift);
+    kx_op_group_norm_affine(ops, &c->x, NULL, c->groups, 1e-6f, c->weight, c->bias, &c->scale, &c->shift);
 }
 
 static void check_group_norm(const group_case *c)

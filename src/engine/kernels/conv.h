@@ -23,4 +23,4 @@ void kx_winograd_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *inpu
 /* By packed products of bf16: when the precision allows it and the set is made for it. */
 bool kx_packed_conv_fits(const kx_ops *ops, const kx_conv *conv);
 void kx_packed_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *input, const kx_conv *conv,
-                    kx_conv_mode mode, bool add, kx_tensor *y);
+                    kx_conv_mode mode, bool add, kx_tensor *y, kx_channel_stats *stats);

@@ -127,11 +127,16 @@ void kx_driver_quantise_group(const kx_kernels *kernels, int64_t cols, const flo
 void kx_driver_store_operand(const kx_kernels *kernels, const float *x, int64_t cols, const kx_tensor *y,
                              int64_t row, int64_t first);
 /* What attention's products are computed in: KX_I8, KX_BF16, or KX_F32, which is all of it as the formula
- * says. That stands where f32 is the precision or asked for (autoencoder), with a mask or a bias (text
- * encoders: a small share of the time), and for heads wider than 256. */
+ * says. That stands where f32 is the precision or its exactness asked for (autoencoder; but see below), with
+ * a mask or a bias (text encoders: a small share of the time), and for heads wider than 256. */
 kx_dtype kx_driver_attention_dtype(const kx_ops *ops, const kx_attention *attention);
 /* kx_op_attention where that is int8 or bf16. */
 void kx_driver_packed_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor *q,
+                                const kx_tensor *k, const kx_tensor *v, const kx_tensor *out);
+/* Whether it is computed in sums of products of bf16: the autoencoder's, on a set that is made for it. */
+bool kx_driver_attention_sums(const kx_ops *ops, const kx_attention *attention);
+/* kx_op_attention where that is so. */
+void kx_driver_summed_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor *q,
                                 const kx_tensor *k, const kx_tensor *v, const kx_tensor *out);
 /* The product of an operand with a packed matrix; see kx_op_linear. */
 void kx_driver_packed_linear(kx_ops *ops, const kx_tensor *x, const kx_linear *linear, kx_epilogue epilogue,

@@ -21,12 +21,13 @@
 #include "engine/tensor/ops.h"
 
 enum {
-    KX_DOT_ROWS_MAX = 8,   /* rows of x that `dots` takes */
-    KX_HADAMARD_MAX = 512, /* values that `hadamard` takes: a group of int8 */
-    KX_SUM_ROWS = 32,      /* what the rows of a call of sum_bf16 are a multiple of */
-    KX_SOFTEN_ROWS = 32,   /* of one call of soften */
-    KX_ATTEND_KEYS = 256,  /* of one call of attend */
-    KX_ATTEND_ROWS = 16,   /* what the rows of such a call are a multiple of */
+    KX_DOT_ROWS_MAX = 8,    /* rows of x that `dots` takes */
+    KX_HADAMARD_MAX = 512,  /* values that `hadamard` takes: a group of int8 */
+    KX_SUM_ROWS = 32,       /* what the rows of a call of sum_bf16 are a multiple of */
+    KX_STORE_CHANNELS = 32, /* of one call of store_pixels */
+    KX_SOFTEN_ROWS = 32,    /* of one call of soften */
+    KX_ATTEND_KEYS = 256,   /* of one call of attend */
+    KX_ATTEND_ROWS = 16,    /* what the rows of such a call are a multiple of */
     KX_ATTEND_SCRATCH = 2 * KX_ATTEND_ROWS * 64 * 4, /* bytes: scores of twice 16 rows and 64 keys */
     KX_WINOGRAD_POINTS = 8,                          /* a tile has 8 x 8 inputs */
     KX_WINOGRAD_OUTPUTS = 6,                         /* and 6 x 6 outputs of a 3 x 3 convolution */
@@ -59,11 +60,11 @@ typedef struct kx_soften_rows {
 } kx_soften_rows;
 
 /* The sum of some products in bf16: for each term t an operand (rows, planes) at a[t], its planes a_plane
- * bytes apart, and a matrix whose blocks of 16 columns lie b_block bytes apart, in each the planes of term
- * after term (tensor/packed.h). An operand may be the sum of two, the second a_part bytes behind the first.
- */
+ * bytes apart, and a matrix whose blocks of 16 columns lie b_block bytes apart, in each plane 0 of all terms
+ * (tensor/packed.h), then plane 1, and so on. Operands of the first `pairs` terms are sums of two, the second a_part bytes
+ * behind the first. */
 typedef struct kx_tile_terms {
-    int64_t terms, planes, parts; /* parts: of an operand, 1 or 2 */
+    int64_t terms, planes, pairs;
     const uint8_t *const *a;
     int64_t a_plane, a_part;
     const uint8_t *b;
@@ -92,6 +93,21 @@ typedef struct kx_attend {
     const uint8_t *next_k, *next_v; /* the next block of keys, which is asked for meanwhile */
     int64_t next_bytes;             /* of either; 0 where there is none */
 } kx_attend;
+
+/* Values of some pixels and channels, on their way from sum_bf16 to the map that they belong to. */
+typedef struct kx_store_pixels {
+    int64_t pixels, n; /* n: channels, at most KX_STORE_CHANNELS */
+    const float *r;    /* (pixels, n) */
+    int64_t r_stride;
+    const float *bias; /* (n), or NULL */
+    float *y;          /* (pixels, n) */
+    int64_t y_stride;
+    bool add;  /* y += r + bias, else y = r + bias */
+    bool past; /* see store_past; not with `add` */
+    /* NULL, or sums += y - middle and squares += (y - middle)^2 over the pixels, (n), in f32 first. */
+    const float *middle;
+    double *sums, *squares;
+} kx_store_pixels;
 
 typedef struct kx_kernels {
     const char *name;
@@ -137,9 +153,11 @@ typedef struct kx_kernels {
     /* r = the sum of a b in f32; subnormal values may count as 0. */
     void (*tile_bf16)(int64_t rows, int64_t blocks, int64_t planes, const uint16_t *a, int64_t a_plane,
                       const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
-    /* NULL, or the sum of some products of bf16 -> c (rows, 16 blocks). Rows are a multiple of KX_SUM_ROWS.
-     * Where a set has it, a convolution takes less time by it than by Winograd's way in f32. */
-    void (*sum_bf16)(int64_t rows, int64_t blocks, const kx_tile_terms *terms, float *c, int64_t c_stride);
+    /* NULL, or the sum r of some products of bf16 -> c (rows, 16 blocks): c = r, or c += r. Rows are a
+     * multiple of KX_SUM_ROWS. Where a set has it, a convolution takes less time by it than by Winograd's way
+     * in f32, and attention in three products of bf16 less than in one of f32. */
+    void (*sum_bf16)(int64_t rows, int64_t blocks, const kx_tile_terms *terms, bool add, float *c,
+                     int64_t c_stride);
     /* x (n), n <= 512: one row's group -> y: its planes, y_plane bytes apart, filled up with zeros (128).
      * *scale = max |x| / 127, y = round(127 x / max |x|) + 128, to even; no byte is 0. All 128, and a scale
      * of 0, where max |x| < KX_QUANTISE_LEAST; all 128, and a scale of NaN, where a NaN or infinity is among
@@ -152,6 +170,15 @@ typedef struct kx_kernels {
     /* x (n), n <= 256: one row's group -> y: its planes, rounded to bf16 (to nearest even), filled up with
      * zeros. A NaN stays one. */
     void (*narrow)(int64_t n, const float *x, uint16_t *y, int64_t y_plane);
+
+    /* Around sum_bf16; where that is NULL, these may be.
+     * x (n) -> scale x + shift, then SiLU
+     * if `silu` (see affine), rounded to bf16 (to nearest even) -> y: its planes, y_plane bytes apart, filled
+     * up with zeros; and, where `rest` is not NULL, what rounding took away, rounded, there in the same way.
+     * scale, shift (n), or both NULL. Subnormal values may count as 0. */
+    void (*affine_bf16)(int64_t n, const float *x, const float *scale, const float *shift, bool silu,
+                        uint16_t *y, uint16_t *rest, int64_t y_plane);
+    void (*store_pixels)(const kx_store_pixels *call);
 
     /* ---- Rows of n values ----------------------------------------------------------------------------- */
 

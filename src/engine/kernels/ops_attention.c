@@ -1,4 +1,5 @@
-/* Attention with a streaming softmax (Milakov and Gimelshein 2018; Dao et al. 2022).
+/* Attention with a streaming softmax (Milakov and Gimelshein 2018; Dao et al. 2022). (In lower precision:
+ * ops_attention_packed.c, and of the autoencoder ops_attention_sums.c.)
  *
  * A chunk is one head and a block of query rows. It walks over the keys in blocks: packs the block's keys and
  * values into panels that stay in L2, computes the scores, turns them into exp(score - running maximum),
@@ -212,6 +213,8 @@ void kx_op_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor
     kx_profile_attention(ops, attention, q, k);
     if (packed)
         kx_driver_packed_attention(ops, attention, q, k, v, out);
+    else if (kx_driver_attention_sums(ops, attention))
+        kx_driver_summed_attention(ops, attention, q, k, v, &exact);
     else
         exact_attention(ops, attention, q, k, v, &exact);
     kx_profile_end(ops);

@@ -214,8 +214,9 @@ static void run_direct(kx_ops *ops, conv_work *work)
 }
 
 void kx_op_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *input, const kx_conv *conv,
-                kx_conv_mode mode, bool add, kx_tensor *y)
+                kx_conv_mode mode, bool add, kx_tensor *y, kx_channel_stats *stats)
 {
+    if (stats != NULL) stats->known = false;
     if (kx_driver_failed(ops)) return;
     conv_work work = {.guard = {.ops = ops},
                       .kernels = ops->kernels,
@@ -230,7 +231,7 @@ void kx_op_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *input, con
     ops->flops += 2 * (uint64_t)depth_of(&work) * (uint64_t)y->cols * (uint64_t)y->rows;
     kx_profile_conv(ops, x, conv, mode, add, y);
     if (kx_packed_conv_fits(ops, conv))
-        kx_packed_conv(ops, x, input, conv, mode, add, y);
+        kx_packed_conv(ops, x, input, conv, mode, add, y, stats);
     else if (kx_winograd_fits(ops, conv, mode))
         kx_winograd_conv(ops, x, input, conv, mode, add, y);
     else

@@ -77,6 +77,12 @@ static int64_t plane_rows(int64_t rows)
     return rows | 1;
 }
 
+kx_channel_stats kx_ops_take_stats(kx_ops *ops, const char *name, int64_t channels)
+{
+    double *both = kx_driver_take(ops, name, 2 * channels * (int64_t)sizeof(double));
+    return (kx_channel_stats){.mean = both, .squares = both == NULL ? NULL : both + channels};
+}
+
 kx_tensor kx_ops_take_operand(kx_ops *ops, const char *name, int64_t rows, int64_t cols, int64_t split)
 {
     if (!kx_ops_narrow(ops)) return kx_ops_take(ops, name, rows, cols);

@@ -71,13 +71,28 @@ static double join_chunks(const group_work *work, int64_t g, double *variance)
     return mean;
 }
 
-static void compute_affine(group_work *work, float eps, const float *weight, const float *bias, float *scale,
-                           float *shift)
+/* The same from what is known of its channels. */
+static double join_channels(const kx_channel_stats *stats, int64_t g, int64_t per_group, double rows,
+                            double *variance)
+{
+    double mean = 0, squares = 0;
+    for (int64_t c = g * per_group; c < (g + 1) * per_group; c++) mean += stats->mean[c] / (double)per_group;
+    for (int64_t c = g * per_group; c < (g + 1) * per_group; c++)
+        squares += stats->squares[c] + rows * (stats->mean[c] - mean) * (stats->mean[c] - mean);
+    *variance = squares / (rows * (double)per_group);
+    return mean;
+}
+
+static void compute_affine(group_work *work, const kx_channel_stats *stats, float eps, const float *weight,
+                           const float *bias, float *scale, float *shift)
 {
     int64_t per_group = work->x->cols / work->groups;
-    kx_guard_run(&work->guard, work->chunks, group_chunk, work);
+    if (stats == NULL) kx_guard_run(&work->guard, work->chunks, group_chunk, work);
     for (int64_t g = 0; g < work->groups; g++) {
-        double variance, mean = join_chunks(work, g, &variance), inverse = 1.0 / sqrt(variance + (double)eps);
+        double variance, mean = stats == NULL
+                                    ? join_chunks(work, g, &variance)
+                                    : join_channels(stats, g, per_group, (double)work->x->rows, &variance);
+        double inverse = 1.0 / sqrt(variance + (double)eps);
         for (int64_t c = g * per_group; c < (g + 1) * per_group; c++) {
             double factor = (double)weight[c] * inverse;
             scale[c] = (float)factor;
@@ -86,24 +101,33 @@ static void compute_affine(group_work *work, float eps, const float *weight, con
     }
 }
 
-void kx_op_group_norm_affine(kx_ops *ops, const kx_tensor *x, int64_t groups, float eps, const float *weight,
-                             const float *bias, kx_tensor *scale, kx_tensor *shift)
+static void take_memory(kx_ops *ops, group_work *work)
+{
+    int64_t C = work->x->cols;
+    work->rows = kx_max(1, CHUNK_FLOATS / C);
+    work->chunks = kx_ceil_div(work->x->rows, work->rows);
+    work->piece = kx_driver_piece(2 * C * (int64_t)sizeof(double));
+    int64_t bytes = work->chunks * work->groups * (int64_t)sizeof(double);
+    work->sums = kx_driver_take(ops, "group norm: sums", bytes);
+    work->squares = kx_driver_take(ops, "group norm: squares", bytes);
+    work->columns = kx_driver_take_workers(ops, "group norm: sums of the workers", work->piece);
+}
+
+void kx_op_group_norm_affine(kx_ops *ops, const kx_tensor *x, const kx_channel_stats *stats, int64_t groups,
+                             float eps, const float *weight, const float *bias, kx_tensor *scale,
+                             kx_tensor *shift)
 {
     int64_t C = x->cols;
     assert(groups > 0 && C % groups == 0 && x->rows > 0 && x->dtype == KX_F32);
     assert(scale->cols * scale->rows == C && shift->cols * shift->rows == C);
+    if (stats != NULL && !stats->known) stats = NULL;
     if (kx_driver_failed(ops)) return;
-    kx_profile_rows(ops, "group norm sums", NULL, x, 2);
+    if (stats == NULL) kx_profile_rows(ops, "group norm sums", NULL, x, 2);
     kx_scratch_mark mark = kx_ops_mark(ops);
     group_work work = {.guard = {.ops = ops}, .kernels = ops->kernels, .x = x, .groups = groups};
-    work.rows = kx_max(1, CHUNK_FLOATS / C);
-    work.chunks = kx_ceil_div(x->rows, work.rows);
-    work.piece = kx_driver_piece(2 * C * (int64_t)sizeof(double));
-    work.sums = kx_driver_take(ops, "group norm: sums", work.chunks * groups * (int64_t)sizeof(double));
-    work.squares = kx_driver_take(ops, "group norm: squares", work.chunks * groups * (int64_t)sizeof(double));
-    work.columns = kx_driver_take_workers(ops, "group norm: sums of the workers", work.piece);
+    if (stats == NULL) take_memory(ops, &work);
     if (!kx_ops_idle(ops))
-        compute_affine(&work, eps, weight, bias, kx_tensor_f32(scale), kx_tensor_f32(shift));
+        compute_affine(&work, stats, eps, weight, bias, kx_tensor_f32(scale), kx_tensor_f32(shift));
     kx_ops_release(ops, mark);
-    kx_profile_end(ops);
+    if (stats == NULL) kx_profile_end(ops);
 }

@@ -5,16 +5,10 @@
  * partly, so a value does not depend on its place in the row. */
 #pragma once
 
-#include "engine/kernels/exponential_lanes.h"
+#include "engine/kernels/affine_lanes.h"
 #include "engine/kernels/kernels.h"
 
 #include <math.h>
-
-/* r sigmoid(slope r), with minus_slope = -slope */
-static inline lanes sigmoid_product(lanes r, lanes minus_slope_r)
-{
-    return lanes_div(r, lanes_add(lanes_set(1.0f), exponential(minus_slope_r)));
-}
 
 /* 0.5 r (1 + tanh(u)) = r sigmoid(2 u), u = sqrt(2/pi) (r + 0.044715 r^3) */
 static inline lanes gelu_tanh(lanes r)
@@ -112,12 +106,6 @@ static void blend_row(int64_t n, const float *x, float share, float factor, floa
         lanes_store_some(
             y + i, n - i,
             lanes_fma(f, lanes_load_some(y + i, n - i, 0), lanes_mul(s, lanes_load_some(x + i, n - i, 0))));
-}
-
-static inline lanes affine_value(lanes x, lanes scale, lanes shift, bool silu)
-{
-    lanes value = lanes_fma(scale, x, shift);
-    return silu ? sigmoid_product(value, lanes_sub(lanes_set(0), value)) : value;
 }
 
 static void affine_row(int64_t n, const float *x, const float *scale, const float *shift, bool silu, float *y)

@@ -12,8 +12,10 @@ enum { SHORTCUT_PIECE_FLOATS = 1 << 20 };
 typedef struct canvas {
     kx_tensor planes[2]; /* one row each */
     int64_t reached[2];  /* floats of each plane that were in use at some time */
+    int64_t widest;      /* channels of a map at the most */
     int current;         /* the plane that holds x */
     kx_tensor x;
+    kx_channel_stats stats, hidden_stats; /* of x, and of what a block has in the other plane */
 } canvas;
 
 /* A map (height, width, channels) in a plane, from float `first` on; `stride` floats from cell to cell. */
@@ -22,6 +24,7 @@ static kx_tensor place(canvas *c, int plane, int64_t first, int64_t height, int6
 {
     int64_t end = first + height * width * stride;
     if (end > c->reached[plane]) c->reached[plane] = end;
+    if (channels > c->widest) c->widest = channels;
     kx_tensor map = kx_tensor_cols(&c->planes[plane], first, channels);
     map.rows = height * width;
     map.stride = stride;
@@ -36,17 +39,18 @@ static kx_tensor place_beside(canvas *c, int64_t first, int64_t channels)
     return place(c, 1 - c->current, first, c->x.height, c->x.width, channels, channels);
 }
 
-/* y = conv(GN(x)), with SiLU between when `silu`; or y += that. */
-static void normed_conv(const kx_vae *vae, kx_ops *ops, const kx_tensor *x, const kx_norm *norm, bool silu,
-                        const kx_conv *conv, bool add, kx_tensor *y)
+/* y = conv(silu(GN(x))), or y += that. stats: of x; of_y: see kx_op_conv. */
+static void normed_conv(const kx_vae *vae, kx_ops *ops, const kx_tensor *x, const kx_channel_stats *stats,
+                        const kx_norm *norm, const kx_conv *conv, bool add, kx_tensor *y,
+                        kx_channel_stats *of_y)
 {
     kx_scratch_mark mark = kx_ops_mark(ops);
     kx_tensor scale = kx_ops_take(ops, "vae: norm scale", 1, x->cols);
     kx_tensor shift = kx_ops_take(ops, "vae: norm shift", 1, x->cols);
-    kx_op_group_norm_affine(ops, x, vae->config.groups, vae->config.eps, norm->weight, norm->bias, &scale,
-                            &shift);
-    kx_conv_input input = {.scale = &scale, .shift = &shift, .silu = silu};
-    kx_op_conv(ops, x, &input, conv, KX_CONV_SAME, add, y);
+    kx_op_group_norm_affine(ops, x, stats, vae->config.groups, vae->config.eps, norm->weight, norm->bias,
+                            &scale, &shift);
+    kx_conv_input input = {.scale = &scale, .shift = &shift, .silu = true};
+    kx_op_conv(ops, x, &input, conv, KX_CONV_SAME, add, y, of_y);
     kx_ops_release(ops, mark);
 }
 
@@ -66,7 +70,7 @@ static void apply_shortcut(kx_ops *ops, const kx_vae_block *block, kx_tensor *x)
         from.width = some.width = x->width;
         to = from;
         to.cols = block->out_channels;
-        kx_op_conv(ops, &from, NULL, &block->shortcut, KX_CONV_SAME, false, &some);
+        kx_op_conv(ops, &from, NULL, &block->shortcut, KX_CONV_SAME, false, &some, NULL);
         kx_op_copy(ops, &some, &to);
     }
     x->cols = block->out_channels;
@@ -77,9 +81,9 @@ static void apply_shortcut(kx_ops *ops, const kx_vae_block *block, kx_tensor *x)
 static void run_block(const kx_vae *vae, kx_ops *ops, const kx_vae_block *block, canvas *c)
 {
     kx_tensor hidden = place_beside(c, 0, block->out_channels);
-    normed_conv(vae, ops, &c->x, &block->norm1, true, &block->conv1, false, &hidden);
+    normed_conv(vae, ops, &c->x, &c->stats, &block->norm1, &block->conv1, false, &hidden, &c->hidden_stats);
     if (block->has_shortcut) apply_shortcut(ops, block, &c->x);
-    normed_conv(vae, ops, &hidden, &block->norm2, true, &block->conv2, true, &c->x);
+    normed_conv(vae, ops, &hidden, &c->hidden_stats, &block->norm2, &block->conv2, true, &c->x, &c->stats);
 }
 
 /* x += Wo softmax(Q K^T / sqrt(C)) V, one head; Q, K, V from GN(x). The cells are the rows. */
@@ -91,16 +95,19 @@ static void run_attention(const kx_vae *vae, kx_ops *ops, const kx_vae_middle *m
     kx_tensor shift = kx_ops_take(ops, "vae: norm shift", 1, channels);
     kx_tensor q = place_beside(c, 0, channels), k = place_beside(c, size, channels),
               v = place_beside(c, 2 * size, channels);
-    kx_op_group_norm_affine(ops, &c->x, vae->config.groups, vae->config.eps, middle->norm.weight,
+    kx_op_group_norm_affine(ops, &c->x, &c->stats, vae->config.groups, vae->config.eps, middle->norm.weight,
                             middle->norm.bias, &scale, &shift);
     kx_conv_input normed = {.scale = &scale, .shift = &shift};
-    kx_op_conv(ops, &c->x, &normed, &middle->q, KX_CONV_SAME, false, &q);
-    kx_op_conv(ops, &c->x, &normed, &middle->k, KX_CONV_SAME, false, &k);
-    kx_op_conv(ops, &c->x, &normed, &middle->v, KX_CONV_SAME, false, &v);
-    kx_attention attention = {
-        .heads = 1, .head_dim = channels, .scale = 1.0f / sqrtf((float)channels), .exact = true};
+    kx_op_conv(ops, &c->x, &normed, &middle->q, KX_CONV_SAME, false, &q, NULL);
+    kx_op_conv(ops, &c->x, &normed, &middle->k, KX_CONV_SAME, false, &k, NULL);
+    kx_op_conv(ops, &c->x, &normed, &middle->v, KX_CONV_SAME, false, &v, NULL);
+    kx_attention attention = {.heads = 1,
+                              .head_dim = channels,
+                              .scale = 1.0f / sqrtf((float)channels),
+                              .exact = true,
+                              .rounded = middle->q.rounded};
     kx_op_attention(ops, &attention, &q, &k, &v, &q);
-    kx_op_conv(ops, &q, NULL, &middle->out, KX_CONV_SAME, true, &c->x);
+    kx_op_conv(ops, &q, NULL, &middle->out, KX_CONV_SAME, true, &c->x, &c->stats);
     kx_ops_release(ops, mark);
 }
 
@@ -121,7 +128,7 @@ static void run_level(const kx_vae *vae, kx_ops *ops, const kx_vae_level *level,
     int64_t height = mode == KX_CONV_UP ? 2 * c->x.height : c->x.height / 2;
     int64_t width = mode == KX_CONV_UP ? 2 * c->x.width : c->x.width / 2;
     kx_tensor y = place(c, 1 - c->current, 0, height, width, c->x.cols, next->widest);
-    kx_op_conv(ops, &c->x, NULL, &level->resample, mode, false, &y);
+    kx_op_conv(ops, &c->x, NULL, &level->resample, mode, false, &y, &c->stats);
     c->current = 1 - c->current;
     c->x = y;
 }
@@ -132,7 +139,7 @@ static void walk_encoder(const kx_vae *vae, kx_ops *ops, canvas *c, const kx_ten
 {
     const kx_vae_half *half = &vae->encoder;
     c->x = place(c, 0, 0, pixels->height, pixels->width, half->first.weight.shape[0], half->levels[0].widest);
-    kx_op_conv(ops, pixels, NULL, &half->first, KX_CONV_SAME, false, &c->x);
+    kx_op_conv(ops, pixels, NULL, &half->first, KX_CONV_SAME, false, &c->x, &c->stats);
     for (int i = 0; i < half->num_levels; i++) {
         run_level(vae, ops, &half->levels[i], KX_CONV_DOWN,
                   i < half->num_levels - 1 ? &half->levels[i + 1] : NULL, c);
@@ -140,7 +147,7 @@ static void walk_encoder(const kx_vae *vae, kx_ops *ops, canvas *c, const kx_ten
     }
     run_middle(vae, ops, &half->middle, c);
     kx_ops_trace(ops, &c->x, "vae.encode.middle");
-    normed_conv(vae, ops, &c->x, &half->norm, true, &half->last, false, moments);
+    normed_conv(vae, ops, &c->x, &c->stats, &half->norm, &half->last, false, moments, NULL);
 }
 
 /* latent (h,w,z), scaled -> pixels (H,W,3) */
@@ -154,14 +161,14 @@ static void walk_decoder(const kx_vae *vae, kx_ops *ops, canvas *c, const kx_ten
     int last = half->num_levels - 1;
     c->x =
         place(c, 0, 0, latent->height, latent->width, half->first.weight.shape[0], half->levels[last].widest);
-    kx_op_conv(ops, latent, &unscaled, &half->first, KX_CONV_SAME, false, &c->x);
+    kx_op_conv(ops, latent, &unscaled, &half->first, KX_CONV_SAME, false, &c->x, &c->stats);
     run_middle(vae, ops, &half->middle, c);
     kx_ops_trace(ops, &c->x, "vae.decode.middle");
     for (int i = last; i >= 0; i--) {
         run_level(vae, ops, &half->levels[i], KX_CONV_UP, i > 0 ? &half->levels[i - 1] : NULL, c);
         kx_ops_trace(ops, &c->x, "vae.decode.level.%d", i);
     }
-    normed_conv(vae, ops, &c->x, &half->norm, true, &half->last, false, pixels);
+    normed_conv(vae, ops, &c->x, &c->stats, &half->norm, &half->last, false, pixels, NULL);
 }
 
 typedef void walk(const kx_vae *vae, kx_ops *ops, canvas *c, const kx_tensor *from, kx_tensor *to);
@@ -178,7 +185,9 @@ static void run_walk(const kx_vae *vae, kx_ops *ops, walk *way, const kx_tensor 
     canvas c = {.planes = {kx_tensor_of(NULL, 1, 0), kx_tensor_of(NULL, 1, 0)}};
     way(vae, &dry, &c, from, to);
     canvas real = {.planes = {kx_ops_take(ops, "vae: plane", 1, c.reached[0]),
-                              kx_ops_take(ops, "vae: other plane", 1, c.reached[1])}};
+                              kx_ops_take(ops, "vae: other plane", 1, c.reached[1])},
+                   .stats = kx_ops_take_stats(ops, "vae: statistics", c.widest),
+                   .hidden_stats = kx_ops_take_stats(ops, "vae: statistics of a block", c.widest)};
     way(vae, ops, &real, from, to);
     kx_ops_release(ops, mark);
 }

@@ -136,7 +136,8 @@ typedef struct kx_attention {
     int64_t head_dim;
     float scale; /* of Q K^T */
     bool causal; /* query i sees keys 0..i (query and key rows start at the same position) */
-    bool exact;  /* f32 in every precision */
+    bool exact;  /* in every precision as kx_conv: near f32, or, where `rounded`, perhaps in bf16 */
+    bool rounded;
     /* [heads][2*keys-1], added to the scaled score: entry k - q + keys - 1; or NULL */
     const float *distance_bias;
 } kx_attention;
@@ -162,12 +163,23 @@ void kx_op_silu(kx_ops *ops, const kx_tensor *x, kx_tensor *y);
 /* y = x. Same shapes, any strides. */
 void kx_op_copy(kx_ops *ops, const kx_tensor *x, kx_tensor *y);
 
+/* Of each channel of a map the mean, and the sum of the squared distances from it: what an op that writes the
+ * map may tell the group norm that reads it next. */
+typedef struct kx_channel_stats {
+    double *mean, *squares; /* (C) */
+    bool known;             /* false: nobody has counted */
+} kx_channel_stats;
+
+/* Room for those of a map of at most so many channels, from the scratch. */
+kx_channel_stats kx_ops_take_stats(kx_ops *ops, const char *name, int64_t channels);
+
 /* Group norm as an affine map per channel, so that whoever reads x next can apply it on the fly.
- * x (H,W,C), weight, bias (C) -> scale, shift (C): GN(x)[.,c] = scale[c] x[.,c] + shift[c]. Statistics are
- * two-pass with double sums (near-black pictures need it). scale and shift: C floats each, from kx_ops_take.
- */
-void kx_op_group_norm_affine(kx_ops *ops, const kx_tensor *x, int64_t groups, float eps, const float *weight,
-                             const float *bias, kx_tensor *scale, kx_tensor *shift);
+ * x (H,W,C), weight, bias (C) -> scale, shift (C): GN(x)[.,c] = scale[c] x[.,c] + shift[c]. stats: those of
+ * x, or NULL or not known; then they are taken here, in two passes with double sums (near-black pictures need
+ * it). scale and shift: C floats each, from kx_ops_take. */
+void kx_op_group_norm_affine(kx_ops *ops, const kx_tensor *x, const kx_channel_stats *stats, int64_t groups,
+                             float eps, const float *weight, const float *bias, kx_tensor *scale,
+                             kx_tensor *shift);
 /* y = scale x + shift per channel. y may be x. */
 void kx_op_affine(kx_ops *ops, const kx_tensor *x, const kx_tensor *scale, const kx_tensor *shift,
                   kx_tensor *y);
@@ -185,9 +197,10 @@ typedef struct kx_conv_input {
 } kx_conv_input;
 
 /* Convolution, channels last, as an implicit matrix product. x (H,W,C) -> y (H',W',N); add: y += result.
- * input may be NULL. x and y must not overlap. */
+ * input may be NULL. x and y must not overlap. stats: NULL, or told of y, where that costs little; else they
+ * are not known. */
 void kx_op_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *input, const kx_conv *conv,
-                kx_conv_mode mode, bool add, kx_tensor *y);
+                kx_conv_mode mode, bool add, kx_tensor *y, kx_channel_stats *stats);
 
 /* Fails (KX_ERR_MODEL) when x holds a NaN or an infinity: "denoise, step 3: the velocity is not finite". */
 void kx_op_check_finite(kx_ops *ops, const kx_tensor *x, const char *what);

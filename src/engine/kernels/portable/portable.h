@@ -42,6 +42,9 @@ void kx_tile_bf16_portable(int64_t rows, int64_t blocks, int64_t planes, const u
                            const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
 void kx_quantise_portable(int64_t n, const float *x, uint8_t *y, int64_t y_plane, float *scale);
 void kx_narrow_portable(int64_t n, const float *x, uint16_t *y, int64_t y_plane);
+void kx_affine_bf16_portable(int64_t n, const float *x, const float *scale, const float *shift, bool silu,
+                             uint16_t *y, uint16_t *rest, int64_t y_plane);
+void kx_store_pixels_portable(const kx_store_pixels *call);
 void kx_soften_portable(int64_t rows, int64_t n, const float *s, int64_t s_stride,
                         const kx_soften_rows *state, uint16_t *p, int64_t p_plane);
 void kx_soften_i8_portable(int64_t rows, int64_t n, const float *s, int64_t s_stride,

@@ -100,6 +100,37 @@ void kx_narrow_portable(int64_t n, const float *x, uint16_t *y, int64_t y_plane)
     }
 }
 
+void kx_affine_bf16_portable(int64_t n, const float *x, const float *scale, const float *shift, bool silu,
+                             uint16_t *y, uint16_t *rest, int64_t y_plane)
+{
+    enum { VALUES = KX_PLANE_BYTES / 2 };
+    for (int64_t i = 0; i < (n + VALUES - 1) / VALUES * VALUES; i++) {
+        float value = i < n ? x[i] : 0;
+        if (scale != NULL) value = i < n ? scale[i] * value + shift[i] : 0;
+        if (silu) value /= 1 + expf(-value);
+        int64_t at = i / VALUES * y_plane / (int64_t)sizeof *y + i % VALUES;
+        y[at] = kx_bf16_from_f32(value);
+        if (rest != NULL) rest[at] = kx_bf16_from_f32(value - kx_bf16_to_f32(y[at]));
+    }
+}
+
+void kx_store_pixels_portable(const kx_store_pixels *call)
+{
+    for (int64_t c = 0; c < call->n; c++) {
+        float middle = call->middle == NULL ? 0 : call->middle[c], sum = 0, square = 0;
+        for (int64_t i = 0; i < call->pixels; i++) {
+            float *y = call->y + i * call->y_stride + c;
+            float value = call->r[i * call->r_stride + c] + (call->bias == NULL ? 0 : call->bias[c]);
+            *y = call->add ? *y + value : value;
+            sum += *y - middle;
+            square += (*y - middle) * (*y - middle);
+        }
+        if (call->middle == NULL) continue;
+        call->sums[c] += (double)sum;
+        call->squares[c] += (double)square;
+    }
+}
+
 /* A row of soften. */
 static void soften_row(int64_t n, const float *s, const kx_soften_rows *state, int64_t row, uint16_t *p,
                        int64_t p_plane)

@@ -31,7 +31,8 @@ void kx_tile_bf16_amx(int64_t rows, int64_t blocks, int64_t planes, const uint16
                                     b_block, NULL, NULL, NULL, add, c, c_stride});
 }
 
-void kx_sum_bf16_amx(int64_t rows, int64_t blocks, const kx_tile_terms *terms, float *c, int64_t c_stride)
+void kx_sum_bf16_amx(int64_t rows, int64_t blocks, const kx_tile_terms *terms, bool add, float *c,
+                     int64_t c_stride)
 {
-    sum_bf16_by_tiles(rows, blocks, terms, c, c_stride);
+    sum_bf16_by_tiles(rows, blocks, terms, add, c, c_stride);
 }

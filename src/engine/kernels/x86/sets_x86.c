@@ -61,6 +61,8 @@ const kx_kernels kx_kernels_amx = {.name = "amx",
                                    .tile_i8 = kx_tile_i8_amx,
                                    .tile_bf16 = kx_tile_bf16_amx,
                                    .sum_bf16 = kx_sum_bf16_amx,
+                                   .affine_bf16 = kx_affine_bf16_amx,
+                                   .store_pixels = kx_store_pixels_amx,
                                    .attend = kx_attend_amx};
 
 static bool always(void)
@@ -123,7 +125,7 @@ static bool has_amx(void)
 {
     enum { BF16 = 1 << 22, TILE = 1 << 24, INT8 = 1 << 25, ALL = BF16 | TILE | INT8 };
     unsigned a, b, c, d;
-    return has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & ALL) == ALL &&
+    return has_avx512bf16() && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & ALL) == ALL &&
            may_use_tiles();
 }
 

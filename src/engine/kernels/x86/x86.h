@@ -16,7 +16,7 @@ extern const kx_kernels kx_kernels_avx512vnni;
 /* The same with AVX512_BF16: bf16 products. Its dot product is twice as fast as f32 on AMD Zen 4 and later,
  * and slower than f32 on Intel's; so it is chosen by itself on AMD's alone. */
 extern const kx_kernels kx_kernels_avx512bf16;
-/* AVX-512 with AMX-TILE, AMX-INT8 and AMX-BF16: both products. */
+/* The same with AMX-TILE, AMX-INT8 and AMX-BF16: both products. */
 extern const kx_kernels kx_kernels_amx;
 
 void kx_tile_avx2(int64_t rows, int64_t width, int64_t depth, const float *a, int64_t a_stride,
@@ -118,4 +118,8 @@ void kx_tile_i8_amx(int64_t rows, int64_t blocks, int64_t planes, const uint8_t 
 void kx_tile_bf16_amx(int64_t rows, int64_t blocks, int64_t planes, const uint16_t *a, int64_t a_plane,
                       const uint16_t *b, int64_t b_block, bool add, float *c, int64_t c_stride);
 void kx_attend_amx(const kx_attend *call);
-void kx_sum_bf16_amx(int64_t rows, int64_t blocks, const kx_tile_terms *terms, float *c, int64_t c_stride);
+void kx_sum_bf16_amx(int64_t rows, int64_t blocks, const kx_tile_terms *terms, bool add, float *c,
+                     int64_t c_stride);
+void kx_affine_bf16_amx(int64_t n, const float *x, const float *scale, const float *shift, bool silu,
+                        uint16_t *y, uint16_t *rest, int64_t y_plane);
+void kx_store_pixels_amx(const kx_store_pixels *call);
