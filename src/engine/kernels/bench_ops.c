@@ -11,6 +11,7 @@ struct bench_case {
     int64_t T, K, N; /* linear: x (T,K), W (N,K); attention: T tokens; conv: T x T pixels, K -> N channels */
     kx_dtype dtype;  /* of weights */
     kx_epilogue epilogue;
+    bool rounded;           /* of a convolution: as in the decoder, else as in the encoder */
     kx_precision precision; /* AUTO stands for f32 */
 };
 
@@ -119,6 +120,7 @@ static void run_conv(kx_ops *ops, const void *argument, kx_bench_timer *timer)
     bench_operands o = {
         .what = what, .x = take_map(ops, "x", what->T, what->K), .y = take_map(ops, "y", what->T, what->N)};
     o.conv.weight = take_weight(ops, what->N, 9 * what->K, what->dtype);
+    o.conv.rounded = what->rounded;
     o.conv.weight.rank = 4;
     o.conv.weight.shape[1] = what->K;
     o.conv.weight.shape[2] = o.conv.weight.shape[3] = 3;
@@ -154,10 +156,10 @@ static void run_norm(kx_ops *ops, const void *argument, kx_bench_timer *timer)
         .name = "attention " #heads "x" #dim ", " #tokens " tokens, " type, .run = run_attention,            \
         .T = tokens, .K = dim, .N = heads, .precision = in                                                   \
     }
-#define CONV(channels, outputs, side, type, in)                                                              \
+#define CONV(channels, outputs, side, type, in, of_weights, is_rounded)                                      \
     {                                                                                                        \
         .name = "conv 3x3 " #channels "->" #outputs ", " #side "x" #side ", " type, .run = run_conv,         \
-        .T = side, .K = channels, .N = outputs, .precision = in                                              \
+        .T = side, .K = channels, .N = outputs, .precision = in, .dtype = of_weights, .rounded = is_rounded  \
     }
 
 static const bench_case cases[] = {
@@ -181,10 +183,12 @@ static const bench_case cases[] = {
     ATTENTION(24, 128, 8704, "bf16", KX_PRECISION_BF16),
     ATTENTION(24, 128, 8704, "int8", KX_PRECISION_INT8),
     ATTENTION(1, 512, 4096, "f32", KX_PRECISION_F32),
-    CONV(512, 512, 128, "f32", KX_PRECISION_F32),
-    CONV(512, 512, 128, "bf16", KX_PRECISION_BF16),
-    CONV(128, 128, 512, "f32", KX_PRECISION_F32),
-    CONV(128, 128, 512, "bf16", KX_PRECISION_BF16),
+    CONV(512, 512, 128, "f32", KX_PRECISION_F32, KX_F32, false),
+    CONV(512, 512, 128, "bf16, decoder", KX_PRECISION_BF16, KX_BF16, true),
+    CONV(512, 512, 128, "bf16, encoder", KX_PRECISION_BF16, KX_BF16, false),
+    CONV(128, 128, 512, "f32", KX_PRECISION_F32, KX_F32, false),
+    CONV(128, 128, 512, "bf16, decoder", KX_PRECISION_BF16, KX_BF16, true),
+    CONV(128, 128, 512, "bf16, encoder", KX_PRECISION_BF16, KX_BF16, false),
     {.name = "gemv 3072x18432 f32", .run = run_linear, .T = 1, .K = 3072, .N = 18432},
     {.name = "gemv 3072x18432 f32, weights of bf16",
      .run = run_linear,
