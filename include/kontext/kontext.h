@@ -421,7 +421,7 @@ typedef struct kx_bench_row {
     const char *precision;  /* of the arithmetic: "f32", "bf16", "int8" */
     double seconds;         /* best of the rounds */
     double gflops;          /* 10^9 operations a second; 0 where it has no meaning */
-    double peak_share;      /* of what a loop that stays in registers reaches beside it, the median; 0 unknown */
+    double peak_share;      /* of what a loop that stays in registers reaches between the rounds; 0 unknown */
     uint64_t scratch_bytes; /* working memory; 0 unknown */
 } kx_bench_row;
 

@@ -154,7 +154,7 @@ const kx_cli_command kx_cli_commands[] = {
      EXAMPLES(key_limits_examples)},
     {KX_CLI_BENCH, "bench", "[OPTIONS]", "time the main operations",
      "Times operations, blocks and steps at the sizes of FLUX.1 Kontext and prints the best time of several "
-     "rounds, how much of the machine's own peak beside it that is in the median, and the working memory.",
+     "rounds, how much of the machine's own peak between them that is, and the working memory.",
      0, 0, KX_CLI_COMPLETE_NOTHING, EXAMPLES(bench_examples)},
     {KX_CLI_HELP, "help", "[COMMAND]", "tell about a command", "The same text as COMMAND --help.", 0, 2,
      KX_CLI_COMPLETE_NOTHING, EXAMPLES(help_examples)},

@@ -1,6 +1,5 @@
 #include "engine/kernels/bench.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -27,41 +26,25 @@ static int rounds_for(const kx_bench_row *row)
     return ROUNDS_LEAST;
 }
 
-static int compare_numbers(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
-static double median_of(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof values[0], compare_numbers);
-    return count % 2 == 1 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-}
-
 void kx_bench_rounds(kx_ops *ops, kx_bench_call *call, void *operands, kx_bench_timer *timer)
 {
     kx_bench_row *row = &timer->row;
-    double shares[ROUNDS_MOST];
-    double began = kx_bench_now(), burst = 0;
+    double began = kx_bench_now(), peak = 0;
     for (int round = -1; round < ROUNDS_MOST; round++) {
         uint64_t flops_before = ops->flops;
         double start = kx_bench_now();
         call(ops, operands);
         double seconds = kx_bench_now() - start;
         if (ops->dry || ops->error.status != KX_OK) return;
-        double before = burst, gflops = 1e-9 * (double)(ops->flops - flops_before) / seconds;
-        burst = kx_bench_burst(timer->bench, timer->peak);
+        double burst = kx_bench_burst(timer->bench, timer->peak);
+        if (burst > peak) peak = burst;
         if (round < 0) { /* touched fresh pages */
             began = kx_bench_now();
             continue;
         }
-        if (round == 0 || seconds < row->seconds) {
-            row->seconds = seconds;
-            row->gflops = gflops;
-        }
-        shares[round] = burst > 0 ? 2 * gflops / (before + burst) : 0;
-        row->peak_share = median_of(shares, round + 1);
+        if (round == 0 || seconds < row->seconds) row->seconds = seconds;
+        row->gflops = 1e-9 * (double)(ops->flops - flops_before) / row->seconds;
+        if (peak > 0) row->peak_share = row->gflops / peak;
         if (round + 1 >= rounds_for(row) && kx_bench_now() - began > seconds_wanted) return;
     }
 }

@@ -54,9 +54,9 @@ double kx_bench_now(void); /* seconds, monotonic */
  * given. */
 bool kx_bench_wants(const kx_bench *bench, const char *name, bool takes_minutes);
 /* Times `call`: the best of several rounds after one that does not count; of what takes over ten seconds, two
- * rounds. A burst of the peak's loop stands before and after each round, because clocks and neighbours change
- * from one second to the next. Fills seconds, gflops and the share of the peak, which is the median of the
- * rounds' own, each beside its two bursts; nothing when dry. */
+ * rounds. After each stands a burst of the peak's loop, because clocks and neighbours change from one second
+ * to the next: the share is the best round's of the best burst. Fills seconds, gflops and that share; nothing
+ * when dry. */
 void kx_bench_rounds(kx_ops *ops, kx_bench_call *call, void *operands, kx_bench_timer *timer);
 /* Runs a case and tells the row, with its memory. Errors: those of the ops. */
 kx_status kx_bench_case(const kx_bench *bench, const char *name, kx_precision precision,
