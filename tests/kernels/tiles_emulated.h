@@ -54,6 +54,11 @@ static inline void tile_load(int tile, const void *from, int64_t stride)
         memcpy(tile_at(tile)->bytes[r], (const uint8_t *)from + r * stride, EMULATED_ROW_BYTES);
 }
 
+static inline void tile_load_once(int tile, const void *from, int64_t stride)
+{
+    tile_load(tile, from, stride);
+}
+
 static inline void tile_store(int tile, void *to, int64_t stride)
 {
     for (int r = 0; r < EMULATED_ROWS; r++)

@@ -141,6 +141,9 @@ typedef struct kx_kernels {
     /* A call may have any number of rows and blocks: the tiles loop over them, and the limits are what they
      * compute together. */
     bool tiles_loop;
+    /* They loop, and a c_stride of 32 means panels, which is faster: pairs of blocks of c lie one behind the
+     * other, each (rows, 32). */
+    bool panels;
     /* Both NULL, or what a thread calls before some packed tiles and after them (AMX keeps its tiles by
      * thread). Other kernels may be called in between. */
     void (*enter_tiles)(void);

@@ -7,13 +7,22 @@
  *     a group of the operand, rows x 512 bytes: 128 KB | of the matrix, cols x 512 bytes: 256 KB
  *     | sums, rows x cols x 4 bytes: 512 KB
  *
+ * Sums are rows, or, where the set prefers that, panels of 32 columns; then a row is put together when it is
+ * finished.
+ *
  * The matrix is used in place, from the mapped file or from where it was packed: nothing is copied. A row of
  * y does not depend on the others, and groups are added in order: the bytes depend neither on the threads nor
  * on the chunks.
  */
 #include "engine/kernels/driver.h"
 
-enum { ROWS_MOST = 256, ROWS_LEAST = 48, COLS_MOST = 512, CHUNKS_PER_THREAD = 4 };
+enum {
+    PANEL = 2 * KX_PACKED_COLUMNS,
+    ROWS_MOST = 256,
+    ROWS_LEAST = 48,
+    COLS_MOST = 512,
+    CHUNKS_PER_THREAD = 4
+};
 
 typedef struct packed_work {
     kx_guard guard;
@@ -26,14 +35,14 @@ typedef struct packed_work {
     int64_t groups, planes;
     int64_t rows, cols; /* of a chunk */
     int64_t row_chunks;
-    uint8_t *scratch; /* sums (rows, cols) of each worker */
+    uint8_t *scratch; /* of each worker: sums (rows, cols to whole panels) | a row of them */
     int64_t piece;
 } packed_work;
 
 /* One chunk: rows first.. and columns col.. of y. */
 typedef struct packed_chunk {
     int64_t first, rows, col, cols;
-    float *sums;
+    float *sums, *row;
 } packed_chunk;
 
 static void choose_chunks(packed_work *work, int64_t threads)
@@ -56,6 +65,12 @@ static void choose_chunks(packed_work *work, int64_t threads)
     }
 }
 
+/* Floats between rows of the sums. */
+static int64_t sums_stride(const packed_work *work)
+{
+    return work->kernels->panels ? PANEL : work->cols;
+}
+
 /* One group of the sum for all rows and columns of the chunk. */
 static void add_group(const packed_work *work, const packed_chunk *chunk, int64_t group)
 {
@@ -68,23 +83,34 @@ static void add_group(const packed_work *work, const packed_chunk *chunk, int64_
                            at.plane * KX_PACKED_COLUMNS * KX_PLANE_BYTES;
     const uint8_t *left = (const uint8_t *)work->x->data + at.plane * work->x->plane_bytes;
     kx_tile_limit most = kx_driver_tile_most(kernels, work->tile, chunk->rows, blocks);
+    int64_t stride = sums_stride(work);
     for (int64_t j = 0; j < blocks; j += most.blocks) {
         int64_t some = kx_min(most.blocks, blocks - j);
         int64_t entry = group * padded + chunk->col + j * KX_PACKED_COLUMNS;
         for (int64_t r = 0; r < chunk->rows; r += most.rows) {
             int64_t count = kx_min(most.rows, chunk->rows - r), row = chunk->first + r;
-            float *to = chunk->sums + r * work->cols + j * KX_PACKED_COLUMNS;
+            float *to = chunk->sums + r * stride + j * KX_PACKED_COLUMNS;
             const uint8_t *a = left + row * KX_PLANE_BYTES, *b = right + j * block_bytes;
             if (packed->dtype == KX_I8)
                 kernels->tile_i8(count, some, at.planes, a, work->x->plane_bytes, (const int8_t *)b,
                                  block_bytes, work->x->scales + group * work->x->scale_stride + row,
-                                 packed->scales + entry, packed->sums + entry, group > 0, to, work->cols);
+                                 packed->scales + entry, packed->sums + entry, group > 0, to, stride);
             else
                 kernels->tile_bf16(count, some, at.planes, (const uint16_t *)(const void *)a,
                                    work->x->plane_bytes, (const uint16_t *)(const void *)b, block_bytes,
-                                   group > 0, to, work->cols);
+                                   group > 0, to, stride);
         }
     }
+}
+
+/* Row r of the sums. */
+static float *sums_of(const packed_work *work, const packed_chunk *chunk, int64_t r)
+{
+    if (!work->kernels->panels) return chunk->sums + r * work->cols;
+    const float *from = chunk->sums + r * PANEL;
+    for (int64_t c = 0; c < chunk->cols; c += PANEL)
+        memcpy(chunk->row + c, from + c * chunk->rows, PANEL * sizeof from[0]);
+    return chunk->row;
 }
 
 static void finish_chunk(const packed_work *work, const packed_chunk *chunk)
@@ -94,7 +120,7 @@ static void finish_chunk(const packed_work *work, const packed_chunk *chunk)
     bool operand = kx_tensor_is_operand(work->y);
     bool past = !operand && kx_driver_goes_past(work->kernels, work->epilogue, work->y);
     for (int64_t r = 0; r < chunk->rows; r++) {
-        float *sums = chunk->sums + r * work->cols;
+        float *sums = sums_of(work, chunk, r);
         float *y =
             operand ? sums : kx_tensor_f32(work->y) + (chunk->first + r) * work->y->stride + chunk->col;
         if (past)
@@ -122,6 +148,7 @@ static void run_chunk(void *arguments, size_t index, size_t worker)
     packed_chunk chunk = {.first = (int64_t)index % work->row_chunks * work->rows,
                           .col = (int64_t)index / work->row_chunks * work->cols,
                           .sums = (float *)(void *)(work->scratch + (int64_t)worker * work->piece)};
+    chunk.row = chunk.sums + work->rows * kx_round_up(work->cols, PANEL);
     chunk.rows = kx_min(work->rows, work->x->rows - chunk.first);
     chunk.cols = kx_min(work->cols, work->y->cols - chunk.col);
     kx_driver_enter_tiles(work->kernels);
@@ -156,7 +183,7 @@ void kx_driver_packed_linear(kx_ops *ops, const kx_tensor *x, const kx_linear *l
                         .groups = kx_packed_groups(x->dtype, x->cols, linear->split),
                         .planes = kx_packed_planes(x->dtype, x->cols, linear->split)};
     choose_chunks(&work, (int64_t)kx_pool_threads(ops->pool));
-    work.piece = kx_driver_piece(work.rows * work.cols * (int64_t)sizeof(float));
+    work.piece = kx_driver_piece((work.rows + 1) * kx_round_up(work.cols, PANEL) * (int64_t)sizeof(float));
     work.scratch = kx_driver_take_workers(ops, "linear: sums of the workers", work.piece);
     if (!kx_ops_idle(ops))
         kx_guard_run(&work.guard, work.row_chunks * kx_ceil_div(y->cols, work.cols), run_chunk, &work);

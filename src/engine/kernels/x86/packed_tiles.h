@@ -12,6 +12,10 @@
  * buffer with what is not there yet, and the next step's loads would wait. What was stored is scaled and
  * added to c between the products of the step's other planes, on units that have nothing else to do.
  *
+ * The matrix's columns of a step, 16 KB of a group, stay in L1 while all rows go by. The rows are loaded past
+ * it as far as the processor can (tile_load_once), and sums are best in panels (kernels.h): both leave L1 to
+ * what is used again.
+ *
  * Tiles are always whole, because another shape means another configuration, which costs as much as half a
  * group's products. What is left of the rows and columns is computed in steps of its own: of 17 to 31 rows
  * the second tile begins before the first one ends, and what both have is stored once; fewer than 16 are
@@ -55,7 +59,14 @@ typedef struct tile_call {
     bool add;
     float *c;
     int64_t c_stride;
+    int64_t c_pair; /* floats from two blocks of c to the next two */
 } tile_call;
+
+/* c_pair of a call: panels, where a row has no room for more than two blocks. */
+static inline int64_t pair_stride(int64_t rows, int64_t c_stride)
+{
+    return c_stride == STEP_COLS ? rows * STEP_COLS : STEP_COLS;
+}
 
 /* Where a step's sums go. */
 typedef struct tile_target {
@@ -66,7 +77,7 @@ typedef struct tile_target {
 
 static inline tile_target target_of(const tile_call *call, int64_t row, int64_t block)
 {
-    tile_target target = {.c = call->c + row * call->c_stride + block * TILE_COLS};
+    tile_target target = {.c = call->c + row * call->c_stride + block / 2 * call->c_pair};
     if (call->a_scale != NULL) {
         target.a_scale = call->a_scale + row;
         target.b_scale = call->b_scale + block * TILE_COLS;
@@ -169,13 +180,13 @@ static inline __attribute__((always_inline)) void fetch_next(const tile_call *ca
         const uint8_t *left = call->a + row * KX_PLANE_BYTES, *right = call->b + block * call->b_block;      \
         tile_columns columns = columns_of(&before, 2);                                                       \
         if (row == 0) fetch_blocks(call, &fetch, block + 2, blocks);                                         \
-        tile_load(LEFT_0, left, KX_PLANE_BYTES);                                                             \
+        tile_load_once(LEFT_0, left, KX_PLANE_BYTES);                                                        \
         tile_load(RIGHT, right, KX_PLANE_BYTES);                                                             \
         tile_zero(s00);                                                                                      \
         dot(s00, LEFT_0, RIGHT);                                                                             \
         tile_store(s10, sums[0], sizeof sums[0]);                                                            \
         tile_zero(s10);                                                                                      \
-        tile_load(LEFT_1, left + TILE_BYTES, KX_PLANE_BYTES);                                                \
+        tile_load_once(LEFT_1, left + TILE_BYTES, KX_PLANE_BYTES);                                           \
         dot(s10, LEFT_1, RIGHT);                                                                             \
         tile_load(RIGHT, right + call->b_block, KX_PLANE_BYTES);                                             \
         tile_store(s01, sums[TILE_ROWS], sizeof sums[0]);                                                    \
@@ -189,20 +200,20 @@ static inline __attribute__((always_inline)) void fetch_next(const tile_call *ca
         for (int64_t p = 1; p < call->planes; p++) {                                                         \
             left += call->a_plane;                                                                           \
             right += TILE_BYTES;                                                                             \
-            tile_load(LEFT_0, left, KX_PLANE_BYTES);                                                         \
+            tile_load_once(LEFT_0, left, KX_PLANE_BYTES);                                                    \
             tile_load(RIGHT, right, KX_PLANE_BYTES);                                                         \
             dot(s00, LEFT_0, RIGHT);                                                                         \
-            tile_load(LEFT_1, left + TILE_BYTES, KX_PLANE_BYTES);                                            \
+            tile_load_once(LEFT_1, left + TILE_BYTES, KX_PLANE_BYTES);                                       \
             dot(s10, LEFT_1, RIGHT);                                                                         \
             tile_load(RIGHT, right + call->b_block, KX_PLANE_BYTES);                                         \
             dot(s01, LEFT_0, RIGHT);                                                                         \
             dot(s11, LEFT_1, RIGHT);                                                                         \
             fetch_next(call, &fetch);                                                                        \
             for (end = end + share < STEP_ROWS ? end + share : STEP_ROWS; done < end; done++)                \
-                finish_row(&before, &columns, 2, done, sums[done], is_i8, add, call->c_stride);              \
+                finish_row(&before, &columns, 2, done, sums[done], is_i8, add, c_stride);                    \
         }                                                                                                    \
         for (; done < STEP_ROWS; done++)                                                                     \
-            finish_row(&before, &columns, 2, done, sums[done], is_i8, add, call->c_stride);                  \
+            finish_row(&before, &columns, 2, done, sums[done], is_i8, add, c_stride);                        \
         before = target_of(call, row, block);                                                                \
         row += STEP_ROWS;                                                                                    \
         if (row == rows) row = 0, block += 2;                                                                \
@@ -225,11 +236,11 @@ static inline __attribute__((always_inline)) void fetch_next(const tile_call *ca
         break;                                                                                               \
     }
 
-/* rows and blocks, multiples of a step, of a call. The first step stores tiles that nothing was summed in,
- * and nobody reads them. */
+/* rows and blocks, multiples of a step, of a call, whose c_stride is a constant where it can be. The first
+ * step stores tiles that nothing was summed in, and nobody reads them. */
 #define DEFINE_STEPS(name, dot, kind)                                                                        \
     static inline __attribute__((always_inline)) void name(const tile_call *call, int64_t rows,              \
-                                                           int64_t blocks, bool add)                         \
+                                                           int64_t blocks, bool add, int64_t c_stride)       \
     {                                                                                                        \
         _Alignas(64) uint32_t sums[STEP_ROWS][STEP_COLS];                                                    \
         const bool is_i8 = kind;                                                                             \
@@ -246,7 +257,7 @@ static inline __attribute__((always_inline)) void fetch_next(const tile_call *ca
         }                                                                                                    \
         tile_columns columns = columns_of(&before, 2);                                                       \
         for (int64_t r = 0; r < STEP_ROWS; r++)                                                              \
-            finish_row(&before, &columns, 2, r, sums[r], is_i8, add, call->c_stride);                        \
+            finish_row(&before, &columns, 2, r, sums[r], is_i8, add, c_stride);                              \
     }
 
 /* ---- What is left -------------------------------------------------------------------------------------- */
@@ -325,10 +336,12 @@ static inline int64_t stored_row(int64_t rows, int64_t r)
     {                                                                                                        \
         int64_t rows = call->rows / STEP_ROWS * STEP_ROWS, blocks = call->blocks / 2 * 2;                    \
         if (rows > 0 && blocks > 0) {                                                                        \
-            if (call->add)                                                                                   \
-                steps(call, rows, blocks, true);                                                             \
+            if (call->c_stride != STEP_COLS)                                                                 \
+                steps(call, rows, blocks, call->add, call->c_stride);                                        \
+            else if (call->add)                                                                              \
+                steps(call, rows, blocks, true, STEP_COLS);                                                  \
             else                                                                                             \
-                steps(call, rows, blocks, false);                                                            \
+                steps(call, rows, blocks, false, STEP_COLS);                                                 \
         }                                                                                                    \
         for (int64_t row = 0; row < rows && blocks < call->blocks; row += STEP_ROWS)                         \
             part(call, row, STEP_ROWS, blocks, 1);                                                           \

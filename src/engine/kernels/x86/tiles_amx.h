@@ -40,6 +40,12 @@ static inline void tiles_release(void)
         __asm__ volatile("" ::: "memory");                                                                   \
         _tile_loadd(tile, from, stride);                                                                     \
     } while (0)
+/* The same of what is not needed again soon, and should not take the place of something that is. */
+#define tile_load_once(tile, from, stride)                                                                   \
+    do {                                                                                                     \
+        __asm__ volatile("" ::: "memory");                                                                   \
+        _tile_stream_loadd(tile, from, stride);                                                              \
+    } while (0)
 #define tile_store(tile, to, stride) _tile_stored(tile, to, stride)
 /* sum (16 x 16) += left (16 x 64 unsigned bytes) x right (16 x [16 columns][4 signed bytes]), in int32. */
 #define tile_dot_i8(sum, left, right) _tile_dpbusd(sum, left, right)
