@@ -84,7 +84,7 @@ static inline __attribute__((always_inline)) void fetch_step(const tile_step *st
 static inline __attribute__((always_inline)) void step_begin(const tile_step *step, const tile_step *before)
 {
     const uint8_t *b = step->b;
-    if (step->blocks > 0) tile_load(4, step->a, KX_PLANE_BYTES);
+    if (step->blocks > 0) tile_load_once(4, step->a, KX_PLANE_BYTES);
     STEP_BEGIN(0);
     STEP_DOT(0, 4, 5);
     STEP_BEGIN(1);
@@ -98,7 +98,7 @@ static inline __attribute__((always_inline)) void step_begin(const tile_step *st
 
 #define STEP_PLANE(left)                                                                                     \
     do {                                                                                                     \
-        tile_load(left, step->a + plane * step->a_plane, KX_PLANE_BYTES);                                    \
+        tile_load_once(left, step->a + plane * step->a_plane, KX_PLANE_BYTES);                               \
         STEP_DOT(0, left, 5);                                                                                \
         STEP_DOT(1, left, 6);                                                                                \
         STEP_DOT(2, left, 5);                                                                                \

@@ -107,13 +107,22 @@ __attribute__((target("avx512f,avx512vnni"))) static double run_int8_avx512vnni(
     return (double)_mm_cvtsi128_si32(_mm512_castsi512_si128(sums[0]));
 }
 
+/* Values of either sign, none of them 0, as bf16 of 0.5 to 2 or as bytes: a processor may multiply zeros at a
+ * higher clock than anything else. */
+static void fill_tile(uint8_t part[1024])
+{
+    for (int i = 0; i < 1024; i++)
+        part[i] = (uint8_t)(i % 2 == 0 ? 37 * i / 2 | 1 : i % 3 == 0 ? 0xbf : 0x3f);
+}
+
 /* Six tiles of sums and two operands. */
 #define AMX_TARGET __attribute__((target("avx512f,amx-tile,amx-int8,amx-bf16")))
 #define RUN_AMX(name, dot)                                                                                   \
     AMX_TARGET static double name(int64_t iterations)                                                        \
     {                                                                                                        \
-        static const uint8_t part[1024] = {1};                                                               \
+        uint8_t part[1024];                                                                                  \
         int32_t sums[256];                                                                                   \
+        fill_tile(part);                                                                                     \
         kx_enter_tiles_amx();                                                                                \
         _tile_zero(0);                                                                                       \
         _tile_zero(1);                                                                                       \
