@@ -5,7 +5,7 @@
  * terms. They are stored in front of the first products of the step after it, one at a time; any earlier, and
  * what follows would wait for products whose result takes 52 cycles. Steps go down the rows of two blocks, so
  * these are what an L2 cache has to keep. Terms follow each other within a plane: operands that overlap, as
- * the taps of a convolution do, are then in L1.
+ * the taps of a convolution do, are then in L1, which the matrix passes by.
  */
 #pragma once
 
@@ -39,13 +39,13 @@ static inline __attribute__((always_inline)) void sum_begin(const sum_step *step
 {
     const uint8_t *a = step->terms->a[0] + step->row * KX_PLANE_BYTES, *b = step->b;
     tile_load(4, a, KX_PLANE_BYTES);
-    tile_load(5, b, KX_PLANE_BYTES);
+    tile_load_once(5, b, KX_PLANE_BYTES);
     SUM_TURN(0, 0, 0);
     tile_dot_bf16(0, 4, 5);
     tile_load(6, a + SUM_TILE, KX_PLANE_BYTES);
     SUM_TURN(1, 16, 0);
     tile_dot_bf16(1, 6, 5);
-    if (step->second) tile_load(7, b + step->terms->b_block, KX_PLANE_BYTES);
+    if (step->second) tile_load_once(7, b + step->terms->b_block, KX_PLANE_BYTES);
     SUM_TURN(2, 0, SUM_COLS);
     if (step->second) tile_dot_bf16(2, 4, 7);
     SUM_TURN(3, 16, SUM_COLS);
@@ -57,12 +57,12 @@ static inline __attribute__((always_inline)) void sum_plane(const sum_step *step
                                                             const uint8_t *b)
 {
     tile_load(4, a, KX_PLANE_BYTES);
-    tile_load(5, b, KX_PLANE_BYTES);
+    tile_load_once(5, b, KX_PLANE_BYTES);
     tile_dot_bf16(0, 4, 5);
     tile_load(6, a + SUM_TILE, KX_PLANE_BYTES);
     tile_dot_bf16(1, 6, 5);
     if (!step->second) return;
-    tile_load(7, b + step->terms->b_block, KX_PLANE_BYTES);
+    tile_load_once(7, b + step->terms->b_block, KX_PLANE_BYTES);
     tile_dot_bf16(2, 4, 7);
     tile_dot_bf16(3, 6, 7);
 }
