@@ -20,11 +20,10 @@
 
 enum { KX_BENCH_PRECISIONS = KX_PRECISION_INT8 + 1 };
 
-/* A loop that stays in registers (below), and what it reached when the run began. */
+/* A loop that stays in registers (below), and how long a burst of it is. */
 typedef struct kx_bench_peak {
     const struct kx_peak_loop *loop; /* NULL: there is none */
-    int64_t iterations;              /* of a burst: some milliseconds */
-    double gflops;                   /* 10^9 operations a second of all threads */
+    int64_t iterations;              /* some milliseconds */
 } kx_bench_peak;
 
 typedef struct kx_bench {
@@ -66,7 +65,7 @@ kx_tensor kx_bench_take_random(kx_ops *ops, const char *name, int64_t rows, int6
 
 /* The ops at the sizes of an edit. */
 kx_status kx_bench_ops(const kx_bench *bench, kx_error *err);
-/* Measures bench->peaks, a quarter of a second each, and tells those that the suite asks for. */
+/* Chooses bench->peaks, measures a quarter of a second each, and tells those that the suite asks for. */
 void kx_bench_peaks(kx_bench *bench);
 /* 10^9 operations a second in a burst of the loop; 0 where there is none. */
 double kx_bench_burst(const kx_bench *bench, const kx_bench_peak *peak);

@@ -54,7 +54,7 @@ static void measure(const kx_bench *bench, kx_bench_peak *peak, kx_bench_row *ro
     double best = best_of(bench, &work);
     work.iterations = (int64_t)(CALIBRATION * seconds_wanted / ROUNDS / (best > 1e-6 ? best : 1e-6)) + 1;
     row->seconds = best_of(bench, &work);
-    row->gflops = peak->gflops = rate_of(bench, &work, row->seconds);
+    row->gflops = rate_of(bench, &work, row->seconds);
     row->peak_share = 1;
     peak->iterations = work.iterations / BURSTS + 1;
 }

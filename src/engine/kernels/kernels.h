@@ -61,8 +61,8 @@ typedef struct kx_soften_rows {
 
 /* The sum of some products in bf16: for each term t an operand (rows, planes) at a[t], its planes a_plane
  * bytes apart, and a matrix whose blocks of 16 columns lie b_block bytes apart, in each plane 0 of all terms
- * (tensor/packed.h), then plane 1, and so on. Operands of the first `pairs` terms are sums of two, the second a_part bytes
- * behind the first. */
+ * (tensor/packed.h), then plane 1, and so on. Operands of the first `pairs` terms are sums of two, the second
+ * a_part bytes behind the first. */
 typedef struct kx_tile_terms {
     int64_t terms, planes, pairs;
     const uint8_t *const *a;
@@ -174,11 +174,10 @@ typedef struct kx_kernels {
      * zeros. A NaN stays one. */
     void (*narrow)(int64_t n, const float *x, uint16_t *y, int64_t y_plane);
 
-    /* Around sum_bf16; where that is NULL, these may be.
-     * x (n) -> scale x + shift, then SiLU
-     * if `silu` (see affine), rounded to bf16 (to nearest even) -> y: its planes, y_plane bytes apart, filled
-     * up with zeros; and, where `rest` is not NULL, what rounding took away, rounded, there in the same way.
-     * scale, shift (n), or both NULL. Subnormal values may count as 0. */
+    /* Operands and results of sum_bf16; where that is NULL, these two may be. x (n) -> scale x + shift, then
+     * SiLU if `silu` (see affine), rounded to bf16 (to nearest even) -> y: its planes, y_plane bytes apart,
+     * filled up with zeros; and, where `rest` is not NULL, what rounding took away, rounded, there in the
+     * same way. scale, shift (n), or both NULL. Subnormal values may count as 0. */
     void (*affine_bf16)(int64_t n, const float *x, const float *scale, const float *shift, bool silu,
                         uint16_t *y, uint16_t *rest, int64_t y_plane);
     void (*store_pixels)(const kx_store_pixels *call);

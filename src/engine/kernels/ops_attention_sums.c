@@ -11,8 +11,7 @@
  * A chunk is some query rows of a head, which stay in L2 with one block of keys:
  *
  *     worker: queries [part][plane][rows][64 bytes] | weights, the same of KEYS | scores [rows][KEYS]
- *             | sums [rows][width] | maximum [rows] | total [rows] | a row     (width: head_dim to whole
- * blocks)
+ *             | sums [rows][width] | maximum [rows] | total [rows] | a row      (width: head_dim to blocks)
  *
  * A row's result depends on the order of the key blocks alone. `out` may be `q`: a chunk has converted its
  * rows of q before it writes the same rows and columns of out, and no other chunk reads those.

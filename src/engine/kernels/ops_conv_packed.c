@@ -21,9 +21,9 @@
  * An L2 cache has to keep the input and the weights of 32 output channels. The sum of an output value runs
  * over planes, then taps, then parts: it depends on the weights' shape alone.
  *
- * A block's statistics, of each channel, are taken when it is stored, as sums of what its
- * values are above its first one. Blocks are put together in order as in ops_norm.c; they are cut as the
- * shapes say, whatever the number of threads.
+ * A block's statistics, of each channel, are taken when it is stored, as sums of what its values are above its
+ * first one. Blocks are put together in order as in ops_norm.c; they are cut as the shapes say, whatever the
+ * number of threads.
  */
 #include "engine/kernels/conv.h"
 

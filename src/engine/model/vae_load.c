@@ -68,7 +68,7 @@ static kx_status load_middle(const kx_parameters *p, const kx_vae_config *config
     for (int i = 0; i < 4; i++) {
         kx_linear linear;
         KX_TRY(kx_parameters_linear(p, &linear, channels, channels, "%s.mid.attn_1.%s", half, names[i]));
-        *convs[i] = (kx_conv){.weight = linear.weight, .bias = linear.bias};
+        *convs[i] = (kx_conv){.weight = linear.weight, .bias = linear.bias, .rounded = p->rounded};
     }
     snprintf(name, sizeof name, "%s.mid.block_2", half);
     KX_TRY(load_block(p, config, name, channels, &kept, &middle->after));
