@@ -53,9 +53,9 @@ double kx_bench_now(void); /* seconds, monotonic */
  * given. */
 bool kx_bench_wants(const kx_bench *bench, const char *name, bool takes_minutes);
 /* Times `call`: the best of several rounds after one that does not count; of what takes over ten seconds, two
- * rounds. After each stands a burst of the peak's loop, because clocks and neighbours change from one second
- * to the next: the share is the best round's of the best burst. Fills seconds, gflops and that share; nothing
- * when dry. */
+ * rounds. Behind rounds, ten times a second at the most, stand bursts of the peak's loop, because clocks and
+ * neighbours change from one second to the next: the share is the best round's of the best burst. Fills
+ * seconds, gflops and that share; nothing when dry. */
 void kx_bench_rounds(kx_ops *ops, kx_bench_call *call, void *operands, kx_bench_timer *timer);
 /* Runs a case and tells the row, with its memory. Errors: those of the ops. */
 kx_status kx_bench_case(const kx_bench *bench, const char *name, kx_precision precision,
