@@ -327,8 +327,8 @@ static void expect_picture(const float *got, const float *exact, size_t count)
     assert_true(d.relative_l2 < 1e-2 && d.largest < 1e-2 * d.scale);
 }
 
-/* A latent and a picture in a lower precision, both from what f32 is given. Of a picture that is large enough for
- * its errors to have settled: those of 24 cells differ by a tenth from one order of sums to another. */
+/* A latent and a picture in a lower precision, both from what f32 is given. Of a picture that is large enough
+ * for its errors to have settled: those of 24 cells differ by a tenth from one order of sums to another. */
 static void the_autoencoder_of_a_lower_precision_stays_near_f32(void **state)
 {
     enum { SIDE = 96, PIXELS = SIDE * SIDE * 3, VALUES = SIDE * SIDE / 64 * 16 };
@@ -385,6 +385,13 @@ static void large_pictures_need_what_is_promised(void **state)
     print_message("# 1536x1536: encode %.1f, decode %.1f floats for each pixel\n", encode, decode);
     assert_true(encode >= 256 && encode < 266);
     assert_true(decode >= 384 && decode < 394);
+    c.precision = KX_PRECISION_BF16;
+    double lower_decode = (double)test_measure(run_vae, &c) / pixel_bytes;
+    c.decode = false;
+    double lower_encode = (double)test_measure(run_vae, &c) / pixel_bytes;
+    print_message("# in bf16: encode %.1f, decode %.1f\n", lower_encode, lower_decode);
+    assert_true(lower_encode >= 256 && lower_encode < 256 + 16 + 10);
+    assert_true(lower_decode >= 384 && lower_decode < 384 + 8 + 10);
     kx_vae_free(c.vae);
     test_weights_free(&weights);
     json_decref(root);

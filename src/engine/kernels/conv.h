@@ -12,6 +12,8 @@ typedef struct kx_conv_source {
     int64_t grow;               /* 1 or 2 */
 } kx_conv_source;
 
+/* Pixel (y, x) of x as it is (C); NULL outside of the picture. */
+const float *kx_conv_pixel(const kx_conv_source *source, int64_t y, int64_t x);
 /* Pixel (y, x) of the source -> to (C); zeros outside of the picture. */
 void kx_conv_copy_pixel(const kx_conv_source *source, int64_t y, int64_t x, float *to);
 

@@ -86,6 +86,18 @@ static inline int64_t kx_driver_piece(int64_t bytes)
     return kx_round_up(bytes, KX_SCRATCH_ALIGN);
 }
 
+/* Cuts a worker's scratch into parts of so many bytes, at multiples of a plane, and returns how long they are
+ * together. scratch NULL: only that; the parts are NULL. */
+static inline int64_t kx_driver_cut(uint8_t *scratch, size_t count, const int64_t *sizes, void **parts)
+{
+    int64_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        parts[i] = scratch == NULL ? NULL : scratch + at;
+        at += kx_round_up(sizes[i], KX_PLANE_BYTES);
+    }
+    return at;
+}
+
 static inline bool kx_driver_failed(const kx_ops *ops)
 {
     return ops->error.status != KX_OK;

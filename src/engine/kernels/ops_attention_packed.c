@@ -268,7 +268,7 @@ static bool attends(const attention_work *work)
 /* Cuts `scratch` into the parts of a chunk, and returns how long they are together. */
 static int64_t lay_out(const attention_work *work, uint8_t *scratch, attention_block *block)
 {
-    int64_t at = 0, rows = work->rows, floats = sizeof(float);
+    int64_t rows = work->rows, floats = sizeof(float);
     block->q_plane = (rows | 1) * KX_PLANE_BYTES;
     block->weights_plane = ((attends(work) ? rows : work->stripe) | 1) * KX_PLANE_BYTES;
     int64_t sizes[] = {
@@ -288,10 +288,7 @@ static int64_t lay_out(const attention_work *work, uint8_t *scratch, attention_b
         attends(work) ? work->stripe * (work->width + 1) * floats : 0,
         attends(work) ? KX_ATTEND_SCRATCH : 0};
     void *parts[sizeof sizes / sizeof sizes[0]];
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        parts[i] = scratch == NULL ? NULL : scratch + at;
-        at += kx_round_up(sizes[i], KX_PLANE_BYTES);
-    }
+    int64_t bytes = kx_driver_cut(scratch, sizeof sizes / sizeof sizes[0], sizes, parts);
     block->q = parts[0];
     block->weights = parts[1];
     block->q_scales = parts[2];
@@ -307,7 +304,7 @@ static int64_t lay_out(const attention_work *work, uint8_t *scratch, attention_b
     block->parts = parts[12];
     block->spare = parts[13];
     block->tiles = parts[14];
-    return at;
+    return bytes;
 }
 
 static void convert_queries(const attention_work *work, const attention_block *block)

@@ -126,7 +126,7 @@ static void pack_chunk(void *arguments, size_t chunk, size_t worker)
 /* Cuts `scratch` into the parts of a chunk, and returns how long they are together. */
 static int64_t lay_out(const attention_work *work, uint8_t *scratch, attention_block *block)
 {
-    int64_t at = 0, rows = work->rows, floats = sizeof(float);
+    int64_t rows = work->rows, floats = sizeof(float);
     block->plane = (rows | 1) * KX_PLANE_BYTES;
     int64_t sizes[] = {work->parts * work->planes * block->plane,
                        work->parts * KEY_PLANES * block->plane,
@@ -136,10 +136,7 @@ static int64_t lay_out(const attention_work *work, uint8_t *scratch, attention_b
                        rows * floats,
                        work->width * floats};
     void *parts[sizeof sizes / sizeof sizes[0]];
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        parts[i] = scratch == NULL ? NULL : scratch + at;
-        at += kx_round_up(sizes[i], KX_PLANE_BYTES);
-    }
+    int64_t bytes = kx_driver_cut(scratch, sizeof sizes / sizeof sizes[0], sizes, parts);
     block->q = parts[0];
     block->weights = parts[1];
     block->scores = parts[2];
@@ -147,7 +144,7 @@ static int64_t lay_out(const attention_work *work, uint8_t *scratch, attention_b
     block->maximum = parts[4];
     block->total = parts[5];
     block->row = parts[6];
-    return at;
+    return bytes;
 }
 
 /* The chunk's queries, scaled, and zeros below them. */

@@ -90,15 +90,22 @@ static void pack_chunk(void *arguments, size_t chunk, size_t worker)
     }
 }
 
+const float *kx_conv_pixel(const kx_conv_source *source, int64_t y, int64_t x)
+{
+    const kx_tensor *map = source->x;
+    if (y < 0 || x < 0 || y >= map->height * source->grow || x >= map->width * source->grow) return NULL;
+    return kx_tensor_f32(map) + (y / source->grow * map->width + x / source->grow) * map->stride;
+}
+
 void kx_conv_copy_pixel(const kx_conv_source *source, int64_t y, int64_t x, float *to)
 {
     const kx_tensor *map = source->x;
     const kx_conv_input *input = source->input;
-    if (y < 0 || x < 0 || y >= map->height * source->grow || x >= map->width * source->grow) {
+    const float *from = kx_conv_pixel(source, y, x);
+    if (from == NULL) {
         memset(to, 0, (size_t)map->cols * sizeof(float));
         return;
     }
-    const float *from = kx_tensor_f32(map) + (y / source->grow * map->width + x / source->grow) * map->stride;
     if (input == NULL || (input->scale == NULL && !input->silu)) {
         memcpy(to, from, (size_t)map->cols * sizeof(float));
         return;

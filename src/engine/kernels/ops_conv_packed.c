@@ -21,9 +21,9 @@
  * An L2 cache has to keep the input and the weights of 32 output channels. The sum of an output value runs
  * over planes, then taps, then parts: it depends on the weights' shape alone.
  *
- * A block's statistics, of each channel, are taken when it is stored, as sums of what its values are above its
- * first one. Blocks are put together in order as in ops_norm.c; they are cut as the shapes say, whatever the
- * number of threads.
+ * A block's statistics, of each channel, are taken when it is stored, as sums of what its values are above
+ * its first one. Blocks are put together in order as in ops_norm.c; they are cut as the shapes say, whatever
+ * the number of threads.
  */
 #include "engine/kernels/conv.h"
 
@@ -43,14 +43,12 @@ _Static_assert((int)PLANE_PAD >= (int)KX_SUM_ROWS, "there is room behind the las
 typedef struct conv_work {
     kx_guard guard;
     const kx_kernels *kernels;
-    const kx_tensor *x;
-    const kx_conv_input *input; /* may be NULL */
+    kx_conv_source source;
     const kx_conv *conv;
     const kx_tensor *y;
     bool add;
     int64_t C, N, planes;
     int64_t side, taps;     /* of the kernel */
-    int64_t grow;           /* pixels of the input in either direction that are the same: 1 or 2 */
     int64_t parts;          /* values of bf16 that an input value is the sum of: 1 or 2 */
     int64_t stride, before; /* of the outputs in the input; zeros above and left */
     int64_t height, width;  /* of a block, in outputs */
@@ -180,14 +178,13 @@ static int64_t place_of(const conv_work *work, int64_t i, int64_t j)
 /* Pixel (y, x) of the input -> to: the planes of its parts; zeros outside of the picture. */
 static void fill_pixel(const conv_work *work, int64_t y, int64_t x, uint8_t *to)
 {
-    const kx_tensor *map = work->x;
-    const kx_conv_input *input = work->input;
-    if (y < 0 || x < 0 || y >= work->grow * map->height || x >= work->grow * map->width) {
+    const kx_conv_input *input = work->source.input;
+    const float *from = kx_conv_pixel(&work->source, y, x);
+    if (from == NULL) {
         for (int64_t p = 0; p < depth_planes(work); p++)
             memset(to + p * work->plane_bytes, 0, KX_PLANE_BYTES);
         return;
     }
-    const float *from = kx_tensor_f32(map) + (y / work->grow * map->width + x / work->grow) * map->stride;
     bool maps = input != NULL && input->scale != NULL;
     uint8_t *rest = to + work->planes * work->plane_bytes;
     work->kernels->affine_bf16(work->C, from, maps ? kx_tensor_f32(input->scale) : NULL,
@@ -210,7 +207,7 @@ static void fill_input(const conv_work *work, const conv_block *block)
     int64_t rows = (block->down - 1) * work->stride + work->side,
             cols = (block->across - 1) * work->stride + work->side;
     int64_t y = block->top * work->stride - work->before, x = block->left * work->stride - work->before;
-    bool grows = work->grow > 1;
+    bool grows = work->source.grow > 1;
     for (int64_t i = 0; i < rows; i++) {
         if (grows && i > 0 && (y + i) % 2 == 1) {
             repeat_pixels(work, block, place_of(work, i - 1, 0), place_of(work, i, 0), cols);
@@ -392,8 +389,7 @@ void kx_packed_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *input,
     int64_t side = conv->weight.rank == 4 ? conv->weight.shape[2] : 1;
     conv_work work = {.guard = {.ops = ops},
                       .kernels = ops->kernels,
-                      .x = x,
-                      .input = input,
+                      .source = {ops->kernels, x, input, mode == KX_CONV_UP ? 2 : 1},
                       .conv = conv,
                       .y = y,
                       .add = add,
@@ -402,7 +398,6 @@ void kx_packed_conv(kx_ops *ops, const kx_tensor *x, const kx_conv_input *input,
                       .planes = kx_planes_of(KX_BF16, x->cols),
                       .side = side,
                       .taps = side * side,
-                      .grow = mode == KX_CONV_UP ? 2 : 1,
                       .parts = conv->rounded ? 1 : 2,
                       .stride = down ? 2 : 1,
                       .before = down ? 0 : side / 2};

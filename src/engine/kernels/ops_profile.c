@@ -1,7 +1,7 @@
 /* What each op tells the profiler of itself: its name, shape, arithmetic operations and bytes. Bytes are
  * those of operands and results, once each: what must pass through memory when nothing of it is in a cache.
  */
-#include "engine/kernels/driver.h"
+#include "engine/kernels/conv.h"
 
 static bool is_asked(const kx_ops *ops)
 {
@@ -101,10 +101,12 @@ void kx_profile_linear(kx_ops *ops, const kx_tensor *x, const kx_linear *linear,
 void kx_profile_attention(kx_ops *ops, const kx_attention *attention, const kx_tensor *q, const kx_tensor *k)
 {
     if (!is_asked(ops)) return;
+    kx_dtype dtype =
+        kx_driver_attention_sums(ops, attention) ? KX_BF16 : kx_driver_attention_dtype(ops, attention);
     kx_profiler_begin(ops->profiler,
                       &(kx_profiler_op){
                           .kind = "attention",
-                          .type = type_name(kx_driver_attention_dtype(ops, attention)),
+                          .type = type_name(dtype),
                           .detail = attention->causal                  ? "causal"
                                     : attention->distance_bias != NULL ? "distance bias"
                                                                        : NULL,
@@ -126,7 +128,7 @@ void kx_profile_conv(kx_ops *ops, const kx_tensor *x, const kx_conv *conv, kx_co
                      const kx_tensor *y)
 {
     if (!is_asked(ops)) return;
-    const char *type = type_name(x->dtype);
+    const char *type = type_name(kx_packed_conv_fits(ops, conv) ? KX_BF16 : x->dtype);
     uint64_t depth = (uint64_t)kx_weight_cols(&conv->weight);
     kx_profiler_begin(ops->profiler, &(kx_profiler_op){
                                          .kind = "convolution",

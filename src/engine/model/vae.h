@@ -11,7 +11,9 @@
  * x (the hidden map; q, k and v) in the other; resampling moves x to the other plane. Blocks work in place,
  * also where the number of channels changes. So the largest moment of decoding is the widest full-size block,
  * (256 + 128) x W x H floats for FLUX (1.6 GB for 1024x1024), and of encoding (128 + 128) x W x H. What a
- * convolution takes besides (its packed weights, its workers' tiles) does not grow with the picture.
+ * convolution takes besides (its packed weights, its workers' tiles) does not grow with the picture. Where
+ * attention is summed in bf16 (kernels/ops_attention_sums.c), packed keys and values are 8 x W x H floats
+ * more in decoding and 16 x W x H in encoding.
  */
 #pragma once
 

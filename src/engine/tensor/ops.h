@@ -134,10 +134,10 @@ void kx_op_head_norm_rope(kx_ops *ops, kx_tensor *x, int64_t head_dim, const flo
 typedef struct kx_attention {
     int64_t heads;
     int64_t head_dim;
-    float scale; /* of Q K^T */
-    bool causal; /* query i sees keys 0..i (query and key rows start at the same position) */
-    bool exact;  /* in every precision as kx_conv: near f32, or, where `rounded`, perhaps in bf16 */
-    bool rounded;
+    float scale;  /* of Q K^T */
+    bool causal;  /* query i sees keys 0..i (query and key rows start at the same position) */
+    bool exact;   /* near f32 in every precision, as a kx_conv is */
+    bool rounded; /* operands of an exact one may be rounded to bf16 below f32 */
     /* [heads][2*keys-1], added to the scaled score: entry k - q + keys - 1; or NULL */
     const float *distance_bias;
 } kx_attention;

@@ -9,7 +9,7 @@ enum { VALUES = KX_PLANE_BYTES / 2 };
 
 /* What becomes of a row. */
 typedef struct row_map {
-    const float *scale, *shift; /* NULL: 1 and 0 */
+    const float *scale, *shift; /* or both NULL */
     bool silu;
 } row_map;
 
@@ -19,11 +19,10 @@ static inline __attribute__((always_inline)) lanes mapped(const row_map *map, co
 {
     if (left <= 0) return lanes_set(0);
     __mmask16 mask = left >= LANES ? 0xffff : lanes_mask(left);
-    lanes one = lanes_set(1), value = _mm512_maskz_loadu_ps(mask, x + i);
-    lanes scale = map->scale == NULL ? one : _mm512_maskz_loadu_ps(mask, map->scale + i);
-    lanes shift = map->shift == NULL ? lanes_set(0) : _mm512_maskz_loadu_ps(mask, map->shift + i);
-    if (map->scale == NULL && !map->silu) return value;
-    return affine_value(value, scale, shift, map->silu);
+    lanes value = _mm512_maskz_loadu_ps(mask, x + i);
+    if (map->scale == NULL) return map->silu ? affine_value(value, lanes_set(1), lanes_set(0), true) : value;
+    return affine_value(value, _mm512_maskz_loadu_ps(mask, map->scale + i),
+                        _mm512_maskz_loadu_ps(mask, map->shift + i), map->silu);
 }
 
 static inline lanes widened(__m256i bf16)
